@@ -1,0 +1,53 @@
+/* cache.h: compiled objects on disk, by content, and the way from a .wasm file to a running object.
+ *
+ * The cache is a folder of the user's own (default $XDG_CACHE_HOME/wardmote, else ~/.cache/wardmote),
+ * mode 0700, with a secret key made on first use. An object enters it only from the compiler process
+ * (compile.h): it is checked in full (wasm_object_check), its content hashed, and an authenticated
+ * stamp written that binds the object's key and hash to the file (device, inode, size, times). Later
+ * opens compare the stamp and map: no hashing. A file that changed in any way since, or that was
+ * swapped for another one, no longer fits its stamp; it is hashed again, and refused and removed
+ * (WM_E_FORGED, then compiled anew) where its content differs.
+ *
+ * The same kind of stamp remembers the SHA-256 of module files, so that an unchanged module file is
+ * not even read. Stamps younger than WASM_CACHE_RACY_NS against the file's own times are not trusted
+ * (a file may change twice within one clock tick).
+ *
+ * Threads: one cache handle per thread. Processes: any number; files enter by rename. */
+#ifndef WM_WASM_CACHE_H
+#define WM_WASM_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "wasm/object.h"
+#include "wasm/options.h"
+
+#define WASM_CACHE_RACY_NS INT64_C(2000000000)
+
+struct wasm_cache;
+
+/* Makes the folder where it is missing. path NULL: the default. Refuses (WM_E_DENIED) a folder that
+ * belongs to somebody else or that others may write to. */
+WM_MUST_CHECK int wasm_cache_open(const char *path, struct wasm_cache **out, struct wm_diag *diag);
+void wasm_cache_close(struct wasm_cache *cache);
+const char *wasm_cache_path(const struct wasm_cache *cache); /* borrowed */
+
+/* SHA-256 of the file at `path`, from a stamp where that is sound. */
+WM_MUST_CHECK int wasm_cache_module_hash(struct wasm_cache *cache, const char *path,
+                                         uint8_t sha256[32], struct wm_diag *diag);
+
+/* The object for this module hash and these options. 0; WM_E_NOT_FOUND; WM_E_FORGED when there was
+ * one that does not authenticate (it has been removed; diag says what was wrong). */
+WM_MUST_CHECK int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256[32],
+                                  const struct wasm_options *options, struct wasm_object **out,
+                                  struct wm_diag *diag);
+
+/* Checks the object in `fd` against the expected key and takes it in. */
+WM_MUST_CHECK int wasm_cache_put(struct wasm_cache *cache, int fd, const uint8_t sha256[32],
+                                 const struct wasm_options *options, struct wm_diag *diag);
+
+void wasm_object_key_of(const uint8_t sha256[32], const struct wasm_options *options,
+                        struct wasm_object_key *out);
+
+#endif
