@@ -5,6 +5,8 @@
  * "object: operation: cause". Fixed size: reporting never allocates and so never fails. Text that
  * does not fit is cut and ends in "...".
  *
+ * struct wm_diag itself and wm_diag_text are in the public wardmote/error.h.
+ *
  * Guest- or peer-controlled text must go through %s of wm_diag_set's own escaping helper
  * (wm_diag_quote) when it may hold control characters. */
 #ifndef WM_BASE_DIAG_H
@@ -14,15 +16,7 @@
 #include <stddef.h>
 
 #include "base/compiler.h"
-
-#define WM_DIAG_TEXT_BYTES 248
-
-struct wm_diag {
-    int code; /* of enum wm_error or negative errno; 0 while nothing failed */
-    char text[WM_DIAG_TEXT_BYTES]; /* NUL-terminated; "" while nothing failed */
-};
-
-#define WM_DIAG_INIT {0, {0}}
+#include "base/error.h"
 
 /* Replaces the content. Returns `code`, so that `return wm_diag_set(diag, code, ...)` reads as one
  * step. diag may be NULL. */
@@ -31,8 +25,6 @@ int wm_diag_set(struct wm_diag *diag, int code, const char *format, ...) WM_PRIN
 void wm_diag_prefix(struct wm_diag *diag, const char *format, ...) WM_PRINTF(2, 3);
 /* Fills in "what: <text of code>" when nothing deeper did. Returns code. */
 int wm_diag_default(struct wm_diag *diag, int code, const char *what);
-/* The text, or the code's own text when nobody wrote one. Borrowed from diag. */
-const char *wm_diag_text(const struct wm_diag *diag);
 
 /* Copies `len` bytes of untrusted text into out, as printable ASCII: other bytes become \xNN. Cuts to
  * fit and always terminates. Returns out. out_bytes >= 8. */
