@@ -1,10 +1,11 @@
 /* SHA-256 by OpenSSL's low-level functions, which use the processor's SHA instructions.
  *
- * The low-level functions are marked deprecated in OpenSSL 3 in favour of EVP. We use them on purpose
- * and linked statically: EVP fetches its algorithms from providers, which costs a third of a
- * millisecond at the first use, and mapping libcrypto costs a further half; a whole `wardmote run` has
- * three. libsodium, the other library at hand, does not use the SHA instructions and is 4.5 times
- * slower on bulk data. The low-level context holds no pointer, so it may be copied and dropped. */
+ * The low-level functions are marked deprecated in OpenSSL 3 in favour of EVP. We use them on
+ * purpose and linked statically: EVP fetches its algorithms from providers, which costs a third of
+ * a millisecond at the first use, and mapping libcrypto costs a further half; a whole `wardmote
+ * run` has three. libsodium, the other library at hand, does not use the SHA instructions and
+ * is 4.5 times slower on bulk data. The low-level context holds no pointer, so it may be copied and
+ * dropped. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/hash.h"
 

@@ -1,7 +1,7 @@
 /* hash.h: SHA-256 (FIPS 180-4), HMAC-SHA-256 (RFC 2104), and unpredictable bytes.
  *
- * The only folder that includes a crypto library's header. Hashing cannot fail once the inputs are in
- * memory. Any thread. */
+ * The only folder that includes a crypto library's header. Hashing cannot fail once the inputs are
+ * in memory. Any thread. */
 #ifndef WM_CRYPTO_HASH_H
 #define WM_CRYPTO_HASH_H
 

@@ -1,4 +1,5 @@
-/* hash_test.c: published vectors of FIPS 180-4 and RFC 4231, pieces against the whole, randomness. */
+/* hash_test.c: published vectors of FIPS 180-4 and RFC 4231, pieces against the whole, randomness.
+ */
 #include "crypto/hash.h"
 
 #include <stdio.h>

@@ -26,6 +26,9 @@
 
 #define WASM_OBJECT_MAGIC "WMOBJ\r\n\x1a"
 #define WASM_OBJECT_VERSION 1u
+/* Raised with every change of the generated code or of what is written for it: older objects in a
+ * cache are then compiled anew. */
+#define WASM_COMPILER_VERSION 1u
 
 /* X(NAME, record type) in file order. */
 #define WASM_OBJECT_SECTIONS(X)                                                                    \
@@ -34,8 +37,7 @@
     X(TABLES, struct wasm_object_table)     /* index space: imported ones first */                 \
     X(GLOBALS, struct wasm_object_global)   /* index space */                                      \
     X(EXPORTS, struct wasm_object_export)   /* sorted by name */                                   \
-    X(FUNCS, struct wasm_object_func)       /* index space; imports have code_offset of their own  \
-                                               adapter */                                          \
+    X(FUNCS, struct wasm_object_func)       /* index space; imports have no code */                \
     X(ELEMS, struct wasm_object_elem)                                                              \
     X(ELEM_INITS, struct wasm_object_init)                                                         \
     X(DATAS, struct wasm_object_data)                                                              \
@@ -134,7 +136,7 @@ struct wasm_object_source { /* from wasm_offset on, until the next record */
 /* What an object was made from, and how: its identity. */
 struct wasm_object_key {
     uint8_t module_sha256[32];
-    uint32_t compiler_version; /* WASM_COMPILER_VERSION: any change of generated code */
+    uint32_t compiler_version; /* WASM_COMPILER_VERSION */
     uint32_t abi_version;
     uint8_t mode, tier, cpu, fuel, lines, reserved[3];
 };
@@ -196,5 +198,13 @@ const struct wasm_object_unwind *wasm_object_unwind_at(const struct wasm_object 
 /* File and line of `code_offset` from the module's DWARF: true and both set, or false. */
 bool wasm_object_source_at(const struct wasm_object *object, uint64_t code_offset,
                            struct wm_view *file, uint32_t *line);
+/* The wasm instruction, as an offset in the module's bytes; 0 where unknown. */
+uint32_t wasm_object_offset_at(const struct wasm_object *object, uint64_t code_offset);
+
+/* The order of EXPORTS: bytes, then length; negative, 0, positive. */
+int wasm_object_name_order(struct wm_view a, struct wm_view b);
+/* NULL where there is none of that name. */
+const struct wasm_object_export *wasm_object_export_find(const struct wasm_object *object,
+                                                         struct wm_view name);
 
 #endif
