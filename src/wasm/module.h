@@ -31,6 +31,7 @@
 #define WASM_TABLES_MAX 100u
 #define WASM_TABLE_ELEMS_MAX 10000000u
 #define WASM_SEGMENTS_MAX 100000u
+#define WASM_CUSTOMS_MAX 100000u
 #define WASM_PARAMS_MAX 1000u
 #define WASM_RESULTS_MAX 1000u
 #define WASM_LOCALS_MAX 50000u /* of one function, parameters included */
