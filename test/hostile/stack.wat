@@ -1,0 +1,40 @@
+;; Promise: whatever a guest does to its stack, it is a trap of its own: by recursion of any kind, with
+;; small and large frames, with the stack's end reached inside a host function or right before one.
+(module
+  (import "host" "nothing" (func $nothing))
+  (import "host" "again" (func $again (param i32) (result i64)))
+  (type $i_I (func (param i32) (result i64)))
+  (table funcref (elem $indirect $plain))
+  (global $depth (export "depth") (mut i64) (i64.const 0))
+  (memory 1)
+  (func $deeper (global.set $depth (i64.add (global.get $depth) (i64.const 1))))
+  (func $plain (export "plain") (type $i_I)
+    (call $deeper)
+    (i64.add (call $plain (i32.add (local.get 0) (i32.const 1))) (i64.const 1)))
+  (func $ping (export "ping") (type $i_I)
+    (call $deeper)
+    (i64.add (call $pong (local.get 0)) (i64.const 1)))
+  (func $pong (type $i_I) (i64.mul (call $ping (local.get 0)) (i64.const 3)))
+  (func $indirect (export "indirect") (type $i_I)
+    (call $deeper)
+    (i64.add (call_indirect (type $i_I) (local.get 0) (i32.const 0)) (i64.const 1)))
+  ;; Several calls in one expression: what is live across them lies in the frame.
+  (func $wide (export "wide") (type $i_I)
+    (call $deeper)
+    (call $six (call $wide (local.get 0)) (call $wide (local.get 0)) (call $wide (local.get 0))
+      (call $wide (local.get 0)) (call $wide (local.get 0)) (call $wide (local.get 0))))
+  (func $six (param i64 i64 i64 i64 i64 i64) (result i64) (local.get 3))
+  ;; At each depth a host function is called: one of these calls finds the stack nearly used up.
+  (func $host_at_each (export "host_at_each") (type $i_I)
+    (call $deeper)
+    (call $nothing)
+    (i64.add (call $host_at_each (local.get 0)) (i64.const 1)))
+  ;; wasm -> host -> wasm -> ... : native and guest frames in turn.
+  (func (export "through_host") (type $i_I)
+    (call $deeper)
+    (i64.add (call $again (local.get 0)) (i64.const 1)))
+  ;; A bulk operation (a service of the runtime) at each depth.
+  (func $bulk_at_each (export "bulk_at_each") (type $i_I)
+    (call $deeper)
+    (memory.fill (i32.const 0) (i32.const 1) (i32.const 64))
+    (i64.add (call $bulk_at_each (local.get 0)) (i64.const 1))))
