@@ -185,24 +185,39 @@ static struct wasm_globaltype take_globaltype(struct decoder *d)
 
 static void note_constant(struct wasm_constexpr *expr, const struct wasm_instr *instr)
 {
+    expr->kind = WASM_CONST_VALUE;
     switch ((uint32_t)instr->op) {
-    case WASM_OP_I32_CONST: expr->value.i32 = (uint32_t)instr->i32; break;
-    case WASM_OP_I64_CONST: expr->value.i64 = (uint64_t)instr->i64; break;
-    case WASM_OP_F32_CONST: expr->value.f32_bits = instr->f32_bits; break;
-    case WASM_OP_F64_CONST: expr->value.f64_bits = instr->f64_bits; break;
-    case WASM_OP_V128_CONST: __builtin_memcpy(expr->value.v128, instr->v128, 16); break;
-    case WASM_OP_REF_NULL: break;
+    case WASM_OP_I32_CONST:
+        expr->value.i32 = (uint32_t)instr->i32;
+        expr->valtype = WASM_I32;
+        break;
+    case WASM_OP_I64_CONST:
+        expr->value.i64 = (uint64_t)instr->i64;
+        expr->valtype = WASM_I64;
+        break;
+    case WASM_OP_F32_CONST:
+        expr->value.f32_bits = instr->f32_bits;
+        expr->valtype = WASM_F32;
+        break;
+    case WASM_OP_F64_CONST:
+        expr->value.f64_bits = instr->f64_bits;
+        expr->valtype = WASM_F64;
+        break;
+    case WASM_OP_V128_CONST:
+        __builtin_memcpy(expr->value.v128, instr->v128, 16);
+        expr->valtype = WASM_V128;
+        break;
+    case WASM_OP_REF_NULL: expr->valtype = instr->ref_type; break;
     case WASM_OP_REF_FUNC:
         expr->kind = WASM_CONST_FUNC;
         expr->idx = instr->idx;
-        return;
+        break;
     case WASM_OP_GLOBAL_GET:
         expr->kind = WASM_CONST_GLOBAL;
         expr->idx = instr->idx;
-        return;
-    default: return; /* stays EXTENDED; validation will say that it is no constant */
+        break;
+    default: expr->kind = WASM_CONST_EXTENDED; /* validation will say whether it is constant */
     }
-    expr->kind = WASM_CONST_VALUE;
 }
 
 /* Reads to the `end` that closes the expression. Any instruction is well-formed here, blocks too.

@@ -66,7 +66,7 @@ enum wasm_constexpr_kind {
 
 struct wasm_constexpr {
     enum wasm_constexpr_kind kind;
-    uint8_t valtype; /* of its result; set by validation */
+    uint8_t valtype; /* of its result; of GLOBAL, FUNC and EXTENDED set by validation */
     uint32_t idx;
     union wasm_value value;
     struct wm_view code; /* always set */
