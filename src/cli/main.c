@@ -1,0 +1,90 @@
+/* main.c: finds the verb and hands over.
+ *
+ * This executable is on the path of every `wardmote run`, so it stays small: the compiler is a program of
+ * its own, and nothing here opens a file or allocates before the verb does. */
+#include <stdio.h>
+#include <string.h>
+
+#include <wardmote/version.h>
+
+#include "cli/cli.h"
+
+const struct cli_verb *const cli_verbs[] = {
+    &cli_verb_run, &cli_verb_build, &cli_verb_compile, &cli_verb_demo, &cli_verb_version, NULL,
+};
+
+static void print_help(FILE *out)
+{
+    fputs("wardmote runs code that its users don't trust.\n\n"
+          "usage: wardmote VERB [OPTION...] ARGUMENT...\n\n",
+          out);
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        fprintf(out, "  %-9s %s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
+    }
+    fputs("  help      this page; `wardmote help VERB` tells about one verb\n\n"
+          "exit status: 0 done; 1 failed; 2 wrong usage or unusable input; 3 this machine lacks\n"
+          "something. `run` passes the program's own on; its own: 125 refused, 134 trap,\n"
+          "124 deadline, 123 out of fuel. Manual: man wardmote\n",
+          out);
+}
+
+static const struct cli_verb *find_verb(const char *name)
+{
+    for (size_t i = 0; cli_verbs[i]; i++) {
+        if (strcmp(cli_verbs[i]->name, name) == 0) {
+            return cli_verbs[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *names[WM_COUNT_OF(cli_verbs)];
+    size_t count = 0;
+    for (; cli_verbs[count]; count++) {
+        names[count] = cli_verbs[count]->name;
+    }
+    names[count++] = "help";
+    size_t len = strlen(name);
+    if (len > 5 && strcmp(name + len - 5, ".wasm") == 0) {
+        return cli_error(CLI_USAGE, "%s: no such verb: try `wardmote run %s`", name, name);
+    }
+    const char *near = cli_nearest(name, names, count);
+    if (near) {
+        return cli_error(CLI_USAGE, "%s: no such verb: did you mean `wardmote %s`?", name, near);
+    }
+    return cli_error(CLI_USAGE, "%s: no such verb: `wardmote help` lists them", name);
+}
+
+static int help(int argc, char **argv)
+{
+    if (argc < 3) {
+        print_help(stdout);
+        return CLI_DONE;
+    }
+    const struct cli_verb *verb = find_verb(argv[2]);
+    if (!verb) {
+        return unknown_verb(argv[2]);
+    }
+    cli_help(verb);
+    return CLI_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        return help(argc, argv);
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("wardmote %s\n", wm_version());
+        return CLI_DONE;
+    }
+    const struct cli_verb *verb = find_verb(name);
+    return verb ? verb->run(verb, argc - 1, argv + 1) : unknown_verb(name);
+}
