@@ -1,7 +1,8 @@
 /* bench.c: processes, clocks, order statistics, and the lines of bench.jsonl. See bench.h.
  *
- * CPU time of a process comes from wait4, which adds up what the process and its waited-for children
- * used: an engine's compiler threads count, as they should, since somebody pays for them. */
+ * CPU time of a process comes from wait4, which adds up what the process and its waited-for
+ * children used: an engine's compiler threads count, as they should, since somebody pays for them.
+ */
 #include "bench.h"
 
 #include <errno.h>
@@ -213,7 +214,8 @@ void bench_figure_write(const struct bench_config *config, const struct bench_fi
     char machine[512], date[32], path[1024];
     time_t now = time(NULL);
     struct tm utc;
-    bool met = figure->goal_at_least ? figure->value >= figure->goal : figure->value <= figure->goal;
+    bool met =
+        figure->goal_at_least ? figure->value >= figure->goal : figure->value <= figure->goal;
 
     describe_machine(machine, sizeof machine);
     gmtime_r(&now, &utc);
@@ -226,8 +228,8 @@ void bench_figure_write(const struct bench_config *config, const struct bench_fi
     fprintf(file, "{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"", figure->name, figure->value,
             figure->unit);
     if (figure->goal != 0) {
-        fprintf(file, ",\"goal\":\"%s %g\",\"met\":%s", figure->goal_at_least ? ">=" : "<=",
-                figure->goal, met ? "true" : "false");
+        fprintf(file, ",\"goal\":\"%s %g\",\"met\":%s",
+                figure->goal_at_least ? ">=" : "<=", figure->goal, met ? "true" : "false");
     } else {
         fputs(",\"goal\":null,\"met\":null", file);
     }

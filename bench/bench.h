@@ -1,13 +1,13 @@
 /* bench.h: how a figure is taken.
  *
- * A figure compares programs on the same input in the same run: one round runs every variant once, one
- * after the other, and the ratio is taken within the round, so that a neighbour's load hits both sides.
- * Reported is the median over the rounds, with the quartiles as its spread. Times are CPU times except
- * where a figure says otherwise (starting a process is wall time).
+ * A figure compares programs on the same input in the same run: one round runs every variant once,
+ * one after the other, and the ratio is taken within the round, so that a neighbour's load hits
+ * both sides. Reported is the median over the rounds, with the quartiles as its spread. Times are
+ * CPU times except where a figure says otherwise (starting a process is wall time).
  *
  * Each figure is appended as one JSON object a line to build/bench.jsonl; bench/report makes
- * bench/RESULTS.md of them. For use by the programs in bench/ only: they stop on the first thing that
- * does not work, since a benchmark that goes on after an error measures something else. */
+ * bench/RESULTS.md of them. For use by the programs in bench/ only: they stop on the first thing
+ * that does not work, since a benchmark that goes on after an error measures something else. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -24,12 +24,13 @@ _Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 
 enum bench_clock { BENCH_WALL, BENCH_THREAD_CPU };
 int64_t bench_now_ns(enum bench_clock clock);
 
-/* One process, run to its end with its output captured (its stderr goes to build/bench/stderr.log). */
+/* One process, run to its end with its output captured (its stderr goes to build/bench/stderr.log).
+ */
 struct bench_process {
     int64_t wall_ns;
     int64_t cpu_ns; /* user and system, of the process and the children it waited for */
     int64_t peak_bytes;
-    int status;     /* as waitpid gives it */
+    int status; /* as waitpid gives it */
     size_t out_len;
     char out[4096]; /* the start of its output, NUL-terminated */
 };

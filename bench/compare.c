@@ -1,5 +1,6 @@
-/* compare.c: one round of interleaved variants. See compare.h. The order rotates from round to round,
- * so that no variant always runs after the same neighbour (a warm cache, a clock that just rose). */
+/* compare.c: one round of interleaved variants. See compare.h. The order rotates from round to
+ * round, so that no variant always runs after the same neighbour (a warm cache, a clock that just
+ * rose). */
 #include "compare.h"
 
 #include <inttypes.h>
@@ -14,7 +15,8 @@ struct line {
 static struct line parse(const struct bench_variant *variant, const struct bench_process *process)
 {
     struct line line = {0};
-    if (sscanf(process->out, "%*s %" SCNd64 " %63s %63s", &line.ns, line.exact, line.rounded) != 3 ||
+    if (sscanf(process->out, "%*s %" SCNd64 " %63s %63s", &line.ns, line.exact, line.rounded) !=
+            3 ||
         line.ns <= 0) {
         bench_die("%s: %s printed no result: %.200s", variant->argv[0], variant->name,
                   process->out);

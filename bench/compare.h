@@ -1,7 +1,8 @@
 /* compare.h: variants of one program, run in rounds, compared by the time that they print.
  *
- * Each variant is a command whose output has a line "NAME cpu_ns CHECKSUM...". Every variant's checksum
- * must be that of the first variant, except where a variant says that it may round otherwise. */
+ * Each variant is a command whose output has a line "NAME cpu_ns CHECKSUM...". Every variant's
+ * checksum must be that of the first variant, except where a variant says that it may round
+ * otherwise. */
 #ifndef BENCH_COMPARE_H
 #define BENCH_COMPARE_H
 

@@ -2,8 +2,8 @@
  *
  * One ratio a kernel and round; the figure of a round is the geometric mean over the kernels, the
  * figure the median over the rounds. Every variant's checksum is compared with native code's. The
- * guest files are built once with -msimd128 and given to all engines, except wasm2c, which cannot read
- * SIMD and gets the same sources without. */
+ * guest files are built once with -msimd128 and given to all engines, except wasm2c, which cannot
+ * read SIMD and gets the same sources without. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +12,9 @@
 #include "compare.h"
 
 static const char *const kernels[] = {
-    "gemm",     "mm2",      "mm3",      "atax",        "bicg",     "mvt",   "gesummv",
-    "syrk",     "jacobi2d", "seidel2d", "floyd",       "lu",       "cholesky", "doitgen",
-    "nussinov", "correlation", "sieve", "callind",     "chase",    "sha256",
+    "gemm",     "mm2",         "mm3",      "atax",    "bicg",  "mvt",      "gesummv",
+    "syrk",     "jacobi2d",    "seidel2d", "floyd",   "lu",    "cholesky", "doitgen",
+    "nussinov", "correlation", "sieve",    "callind", "chase", "sha256",
 };
 #define KERNELS (sizeof kernels / sizeof kernels[0])
 
@@ -34,13 +34,19 @@ static void variants_of(const struct bench_config *config, const char *kernel,
             [NATIVE] = {"clang-19 -O3", {bench_path(config, "kernels/%s.clang", kernel)}, false},
             [GCC] = {"gcc -O3", {bench_path(config, "kernels/%s.gcc", kernel)}, false},
             [MARCH] = {"clang-19 -O3 -march=native",
-                       {bench_path(config, "kernels/%s.march", kernel)}, true},
-            [NODE] = {"Node WASI", {"node", "--no-warnings", "--no-wasm-lazy-compilation",
-                       bench_path(config, "peers/node_wasi.mjs"), wasm}, false},
+                       {bench_path(config, "kernels/%s.march", kernel)},
+                       true},
+            [NODE] = {"Node WASI",
+                      {"node", "--no-warnings", "--no-wasm-lazy-compilation",
+                       bench_path(config, "peers/node_wasi.mjs"), wasm},
+                      false},
             [TURBOFAN] = {"Node --no-liftoff",
                           {"node", "--no-warnings", "--no-wasm-lazy-compilation", "--no-liftoff",
-                           bench_path(config, "peers/node_wasi.mjs"), wasm}, false},
-            [WASM2C] = {"wasm2c + gcc -O2", {bench_path(config, "kernels/%s.wasm2c", kernel)}, false},
+                           bench_path(config, "peers/node_wasi.mjs"), wasm},
+                          false},
+            [WASM2C] = {"wasm2c + gcc -O2",
+                        {bench_path(config, "kernels/%s.wasm2c", kernel)},
+                        false},
             [GUARD] = {"wardmote guard", {wardmote, "run", wasm}, false},
             [CHECK] = {"wardmote check", {wardmote, "run", "--mode", "check", wasm}, false},
             [DET] = {"wardmote det", {wardmote, "run", "--mode", "det", wasm}, false},
@@ -65,9 +71,14 @@ static void write_figure(const struct bench_config *config, const char *name, en
                          enum variant base, double goal, const char *peer, double peer_value)
 {
     struct bench_stat stat = over_kernels(variant, base, config->rounds);
-    struct bench_figure figure = {.name = name, .value = stat.median, .unit = "ratio", .goal = goal,
-                                  .peer = peer, .peer_value = peer_value,
-                                  .spread = stat.q3 - stat.q1, .runs = stat.count};
+    struct bench_figure figure = {.name = name,
+                                  .value = stat.median,
+                                  .unit = "ratio",
+                                  .goal = goal,
+                                  .peer = peer,
+                                  .peer_value = peer_value,
+                                  .spread = stat.q3 - stat.q1,
+                                  .runs = stat.count};
     bench_figure_write(config, &figure);
 }
 
@@ -83,7 +94,8 @@ int main(int argc, char **argv)
             for (int m = 0; m < 3; m++) {
                 struct bench_process process;
                 char *wasm = bench_path(&config, "kernels/%s.wasm", kernels[k]);
-                char *compile[] = {(char *)config.wardmote, "compile", "--mode", modes[m], wasm, NULL};
+                char *compile[] = {
+                    (char *)config.wardmote, "compile", "--mode", modes[m], wasm, NULL};
                 bench_process_must(compile, &process);
             }
         }
@@ -112,18 +124,23 @@ int main(int argc, char **argv)
             }
         }
     }
-    /* Node as it comes runs kernels that are called but a few times in its fast tier; its optimising
-     * tier alone (--no-liftoff) is the harder peer, and the one that figures are compared with. */
+    /* Node as it comes runs kernels that are called but a few times in its fast tier; its
+     * optimising tier alone (--no-liftoff) is the harder peer, and the one that figures are
+     * compared with. */
     double node = over_kernels(TURBOFAN, NATIVE, config.rounds).median;
     if (count == VARIANTS) {
-        write_figure(&config, "engine.kernels.native_ratio", GUARD, NATIVE, 1.10, "Node --no-liftoff", node);
-        write_figure(&config, "engine.kernels.march_native_ratio", GUARD, MARCH, 0, "Node --no-liftoff",
-                     over_kernels(TURBOFAN, MARCH, config.rounds).median);
-        write_figure(&config, "engine.kernels.check_ratio", CHECK, NATIVE, 0, "Node --no-liftoff", node);
-        write_figure(&config, "engine.kernels.det_ratio", DET, NATIVE, 0, "Node --no-liftoff", node);
+        write_figure(&config, "engine.kernels.native_ratio", GUARD, NATIVE, 1.10,
+                     "Node --no-liftoff", node);
+        write_figure(&config, "engine.kernels.march_native_ratio", GUARD, MARCH, 0,
+                     "Node --no-liftoff", over_kernels(TURBOFAN, MARCH, config.rounds).median);
+        write_figure(&config, "engine.kernels.check_ratio", CHECK, NATIVE, 0, "Node --no-liftoff",
+                     node);
+        write_figure(&config, "engine.kernels.det_ratio", DET, NATIVE, 0, "Node --no-liftoff",
+                     node);
     }
     write_figure(&config, "engine.kernels.peer.node_ratio", NODE, NATIVE, 0, NULL, 0);
-    write_figure(&config, "engine.kernels.peer.node_no_liftoff_ratio", TURBOFAN, NATIVE, 0, NULL, 0);
+    write_figure(&config, "engine.kernels.peer.node_no_liftoff_ratio", TURBOFAN, NATIVE, 0, NULL,
+                 0);
     write_figure(&config, "engine.kernels.peer.wasm2c_ratio", WASM2C, NATIVE, 0, NULL, 0);
     write_figure(&config, "engine.kernels.peer.gcc_ratio", GCC, NATIVE, 0, NULL, 0);
     write_figure(&config, "engine.kernels.peer.march_native_ratio", MARCH, NATIVE, 0, NULL, 0);
@@ -132,9 +149,13 @@ int main(int argc, char **argv)
         struct bench_stat ours = bench_stat(ratios[GUARD][k], (size_t)config.rounds);
         struct bench_stat peer = bench_stat(ratios[TURBOFAN][k], (size_t)config.rounds);
         snprintf(name, sizeof name, "engine.kernel.%s.native_ratio", kernels[k]);
-        struct bench_figure figure = {.name = name, .value = ours.median, .unit = "ratio",
-                                      .peer = "Node --no-liftoff", .peer_value = peer.median,
-                                      .spread = ours.q3 - ours.q1, .runs = ours.count};
+        struct bench_figure figure = {.name = name,
+                                      .value = ours.median,
+                                      .unit = "ratio",
+                                      .peer = "Node --no-liftoff",
+                                      .peer_value = peer.median,
+                                      .spread = ours.q3 - ours.q1,
+                                      .runs = ours.count};
         bench_figure_write(&config, &figure);
     }
     return 0;

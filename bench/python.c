@@ -1,11 +1,11 @@
 /* python.c: a CPython script (bench/python/script.py) in Node and in ours: Node's time over ours.
  *
- * The time is the one that the script itself measures, so that neither side is charged for its start:
- * wall time, so that Node is not charged for the compiler threads that work beside the script. The
- * script runs its work once, as a user's script does; a second figure, "steady", takes the best of five
- * passes in one process, when Node's optimising tier has come in; a third compares with Node's optimising
- * tier alone (which then needs seconds to start). The wasm file is one that nobody here built: CPython
- * 3.12 for WASI. */
+ * The time is the one that the script itself measures, so that neither side is charged for its
+ * start: wall time, so that Node is not charged for the compiler threads that work beside the
+ * script. The script runs its work once, as a user's script does; a second figure, "steady", takes
+ * the best of five passes in one process, when Node's optimising tier has come in; a third compares
+ * with Node's optimising tier alone (which then needs seconds to start). The wasm file is one that
+ * nobody here built: CPython 3.12 for WASI. */
 #include <stdio.h>
 
 #include "compare.h"
@@ -32,20 +32,28 @@ int main(int argc, char **argv)
     struct bench_compare compare = {
         .count = VARIANTS,
         .variants = {
-            [NODE] = {"Node WASI", {"env", NULL, "node", "--no-warnings",
-                       "--no-wasm-lazy-compilation", bench_path(&config, "peers/node_wasi.mjs"),
-                       wasm, "/script.py"}, false},
-            [NODE_STEADY] = {"Node WASI", {"env", NULL, "node", "--no-warnings",
-                       "--no-wasm-lazy-compilation", bench_path(&config, "peers/node_wasi.mjs"),
-                       wasm, "/script.py", "5"}, false},
-            [TURBOFAN] = {"Node --no-liftoff", {"env", NULL, "node", "--no-warnings",
-                       "--no-wasm-lazy-compilation", "--no-liftoff",
-                       bench_path(&config, "peers/node_wasi.mjs"), wasm, "/script.py"}, false},
-            [GUARD_STEADY] = {"wardmote guard", {wardmote, "run", "--dir", mapped, wasm,
-                       "/script.py", "5"}, false},
-            [GUARD] = {"wardmote guard", {wardmote, "run", "--dir", mapped, wasm, "/script.py"}, false},
-            [DET] = {"wardmote det", {wardmote, "run", "--mode", "det", "--dir", mapped, wasm,
-                      "/script.py"}, false},
+            [NODE] = {"Node WASI",
+                      {"env", NULL, "node", "--no-warnings", "--no-wasm-lazy-compilation",
+                       bench_path(&config, "peers/node_wasi.mjs"), wasm, "/script.py"},
+                      false},
+            [NODE_STEADY] = {"Node WASI",
+                             {"env", NULL, "node", "--no-warnings", "--no-wasm-lazy-compilation",
+                              bench_path(&config, "peers/node_wasi.mjs"), wasm, "/script.py", "5"},
+                             false},
+            [TURBOFAN] = {"Node --no-liftoff",
+                          {"env", NULL, "node", "--no-warnings", "--no-wasm-lazy-compilation",
+                           "--no-liftoff", bench_path(&config, "peers/node_wasi.mjs"), wasm,
+                           "/script.py"},
+                          false},
+            [GUARD_STEADY] = {"wardmote guard",
+                              {wardmote, "run", "--dir", mapped, wasm, "/script.py", "5"},
+                              false},
+            [GUARD] = {"wardmote guard",
+                       {wardmote, "run", "--dir", mapped, wasm, "/script.py"},
+                       false},
+            [DET] = {"wardmote det",
+                     {wardmote, "run", "--mode", "det", "--dir", mapped, wasm, "/script.py"},
+                     false},
         }};
     char *variable;
     if (asprintf(&variable, "BENCH_DIR=%s", dir) < 0) {
@@ -71,28 +79,39 @@ int main(int argc, char **argv)
     }
     struct bench_stat guard_stat = bench_stat(gain, (size_t)config.rounds);
     struct bench_stat det_stat = bench_stat(det_gain, (size_t)config.rounds);
-    struct bench_figure figure = {.name = "engine.python.node_ratio", .value = guard_stat.median,
-                                  .unit = "ratio", .goal = 3, .goal_at_least = true,
-                                  .peer = "Node WASI", .peer_value = 1,
+    struct bench_figure figure = {.name = "engine.python.node_ratio",
+                                  .value = guard_stat.median,
+                                  .unit = "ratio",
+                                  .goal = 3,
+                                  .goal_at_least = true,
+                                  .peer = "Node WASI",
+                                  .peer_value = 1,
                                   .spread = guard_stat.q3 - guard_stat.q1,
                                   .runs = guard_stat.count};
     bench_figure_write(&config, &figure);
     figure = (struct bench_figure){.name = "engine.python.det_node_ratio",
-                                   .value = det_stat.median, .unit = "ratio",
-                                   .peer = "Node WASI", .peer_value = 1,
-                                   .spread = det_stat.q3 - det_stat.q1, .runs = det_stat.count};
+                                   .value = det_stat.median,
+                                   .unit = "ratio",
+                                   .peer = "Node WASI",
+                                   .peer_value = 1,
+                                   .spread = det_stat.q3 - det_stat.q1,
+                                   .runs = det_stat.count};
     bench_figure_write(&config, &figure);
     struct bench_stat steady_stat = bench_stat(steady_gain, (size_t)config.rounds);
     figure = (struct bench_figure){.name = "engine.python.steady_node_ratio",
-                                   .value = steady_stat.median, .unit = "ratio",
-                                   .peer = "Node WASI", .peer_value = 1,
+                                   .value = steady_stat.median,
+                                   .unit = "ratio",
+                                   .peer = "Node WASI",
+                                   .peer_value = 1,
                                    .spread = steady_stat.q3 - steady_stat.q1,
                                    .runs = steady_stat.count};
     bench_figure_write(&config, &figure);
     struct bench_stat turbofan_stat = bench_stat(turbofan_gain, (size_t)config.rounds);
     figure = (struct bench_figure){.name = "engine.python.node_no_liftoff_ratio",
-                                   .value = turbofan_stat.median, .unit = "ratio",
-                                   .peer = "Node --no-liftoff", .peer_value = 1,
+                                   .value = turbofan_stat.median,
+                                   .unit = "ratio",
+                                   .peer = "Node --no-liftoff",
+                                   .peer_value = 1,
                                    .spread = turbofan_stat.q3 - turbofan_stat.q1,
                                    .runs = turbofan_stat.count};
     bench_figure_write(&config, &figure);

@@ -1,4 +1,5 @@
-/* sqlite.c: SQLite in memory (bench/sqlite/driver.c), as CPU time of the work over native gcc -O2's. */
+/* sqlite.c: SQLite in memory (bench/sqlite/driver.c), as CPU time of the work over native gcc
+ * -O2's. */
 #include <stdio.h>
 
 #include "compare.h"
@@ -27,17 +28,21 @@ int main(int argc, char **argv)
         .variants = {
             [NATIVE] = {"gcc -O2", {bench_path(&config, "sqlite/sqlite.gcc")}, false},
             [CLANG] = {"clang-19 -O2", {bench_path(&config, "sqlite/sqlite.clang")}, false},
-            [NODE] = {"Node WASI", {"node", "--no-warnings", "--no-wasm-lazy-compilation",
-                       bench_path(&config, "peers/node_wasi.mjs"), wasm}, false},
+            [NODE] = {"Node WASI",
+                      {"node", "--no-warnings", "--no-wasm-lazy-compilation",
+                       bench_path(&config, "peers/node_wasi.mjs"), wasm},
+                      false},
             [TURBOFAN] = {"Node --no-liftoff",
                           {"node", "--no-warnings", "--no-wasm-lazy-compilation", "--no-liftoff",
-                           bench_path(&config, "peers/node_wasi.mjs"), wasm}, false},
+                           bench_path(&config, "peers/node_wasi.mjs"), wasm},
+                          false},
             [WASM2C] = {"wasm2c + gcc -O2", {bench_path(&config, "sqlite/sqlite.wasm2c")}, false},
             [GUARD] = {"wardmote guard", {wardmote, "run", wasm}, false},
             [CHECK] = {"wardmote check", {wardmote, "run", "--mode", "check", wasm}, false},
             [DET] = {"wardmote det", {wardmote, "run", "--mode", "det", wasm}, false},
             [FUEL] = {"wardmote guard + fuel",
-                      {wardmote, "run", "--fuel", "1000000000000000", wasm}, false},
+                      {wardmote, "run", "--fuel", "1000000000000000", wasm},
+                      false},
         }};
     if (wardmote != NULL) {
         struct bench_process process;
@@ -79,10 +84,14 @@ int main(int argc, char **argv)
             continue;
         }
         struct bench_stat stat = stat_of(figures[i].variant, config.rounds);
-        struct bench_figure figure = {
-            .name = figures[i].name, .value = stat.median, .unit = "ratio",
-            .goal = figures[i].goal, .peer = figures[i].peer, .peer_value = wasm2c,
-            .spread = stat.q3 - stat.q1, .runs = stat.count};
+        struct bench_figure figure = {.name = figures[i].name,
+                                      .value = stat.median,
+                                      .unit = "ratio",
+                                      .goal = figures[i].goal,
+                                      .peer = figures[i].peer,
+                                      .peer_value = wasm2c,
+                                      .spread = stat.q3 - stat.q1,
+                                      .runs = stat.count};
         bench_figure_write(&config, &figure);
     }
     printf("native gcc -O2: %.0f ms; Node %.2f times that\n",

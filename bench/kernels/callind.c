@@ -1,14 +1,14 @@
-/* Ten million calls through a table of sixteen functions, in an order that no branch predictor knows
- * by heart. */
+/* Ten million calls through a table of sixteen functions, in an order that no branch predictor
+ * knows by heart. */
 #define KERNEL_NAME "call-indirect"
 #include "kernel.h"
 
 #define CALLS 10000000u
 typedef uint32_t step_fn(uint32_t x);
-#define STEP(n, expr)                                                                              \
-    static uint32_t step##n(uint32_t x)                                                            \
-    {                                                                                              \
-        return expr;                                                                               \
+#define STEP(n, expr)                   \
+    static uint32_t step##n(uint32_t x) \
+    {                                   \
+        return expr;                    \
     }
 STEP(0, x * 3 + 1)
 STEP(1, x ^ (x >> 7))
@@ -27,8 +27,8 @@ STEP(13, x ^ (x << 3))
 STEP(14, ~x)
 STEP(15, (x << 17) | (x >> 15))
 
-static step_fn *volatile table_source[16] = {step0, step1, step2,  step3,  step4,  step5,
-                                             step6, step7, step8,  step9,  step10, step11,
+static step_fn *volatile table_source[16] = {step0,  step1,  step2,  step3, step4,  step5,
+                                             step6,  step7,  step8,  step9, step10, step11,
                                              step12, step13, step14, step15};
 static step_fn *table[16];
 static uint32_t state;

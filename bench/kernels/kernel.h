@@ -1,15 +1,15 @@
 /* kernel.h: what all kernels of the bench share: a clock, a checksum, and the main that times them.
  *
- * A kernel is one file that defines KERNEL_NAME, kernel_init, kernel_run and kernel_sum; this header
- * is included once, at its top. The program runs the kernel a few times (argument 1, default 3), each
- * time from freshly initialised data, and prints one line:
+ * A kernel is one file that defines KERNEL_NAME, kernel_init, kernel_run and kernel_sum; this
+ * header is included once, at its top. The program runs the kernel a few times (argument 1, default
+ * 3), each time from freshly initialised data, and prints one line:
  *
  *     NAME cpu_ns exact rounded
  *
  * cpu_ns is the least CPU time of this thread over the repetitions: what the kernel costs once the
- * machine (and an engine's own tiers) are warm. `exact` mixes the bits of every result, so two programs
- * that did the same arithmetic print the same number; `rounded` is the plain sum to six digits, for
- * native code that was allowed to contract a*b+c. */
+ * machine (and an engine's own tiers) are warm. `exact` mixes the bits of every result, so two
+ * programs that did the same arithmetic print the same number; `rounded` is the plain sum to six
+ * digits, for native code that was allowed to contract a*b+c. */
 #ifndef BENCH_KERNEL_H
 #define BENCH_KERNEL_H
 

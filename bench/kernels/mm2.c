@@ -1,5 +1,5 @@
-/* D = A B C, the textbook loop order: two products one after the other, columns of the right operand
- * walked with a stride. */
+/* D = A B C, the textbook loop order: two products one after the other, columns of the right
+ * operand walked with a stride. */
 #define KERNEL_NAME "2mm"
 #include "kernel.h"
 

@@ -20,9 +20,8 @@ NOINLINE static void kernel_run(void)
     for (int t = 0; t < STEPS; t++) {
         for (int i = 1; i < N - 1; i++) {
             for (int j = 1; j < N - 1; j++) {
-                a[i][j] = (a[i - 1][j - 1] + a[i - 1][j] + a[i - 1][j + 1] + a[i][j - 1] +
-                           a[i][j] + a[i][j + 1] + a[i + 1][j - 1] + a[i + 1][j] +
-                           a[i + 1][j + 1]) /
+                a[i][j] = (a[i - 1][j - 1] + a[i - 1][j] + a[i - 1][j + 1] + a[i][j - 1] + a[i][j] +
+                           a[i][j + 1] + a[i + 1][j - 1] + a[i + 1][j] + a[i + 1][j + 1]) /
                           9.0;
             }
         }

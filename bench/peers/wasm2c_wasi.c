@@ -1,5 +1,5 @@
-/* wasm2c_wasi.c: the host side of a program translated by wasm2c (module name "guest"): just enough of
- * WASI preview 1 for programs that compute and print. What files would need answers ENOSYS.
+/* wasm2c_wasi.c: the host side of a program translated by wasm2c (module name "guest"): just enough
+ * of WASI preview 1 for programs that compute and print. What files would need answers ENOSYS.
  *
  * It trusts the guest's addresses: this is a peer in a benchmark, never a sandbox. */
 #include <errno.h>
@@ -136,12 +136,12 @@ void WASI(proc_exit)(wasi *self, u32 status)
     _exit((int)status);
 }
 
-#define NOSYS(name, ...)                                                                           \
-    u32 WASI(name)(wasi *self, __VA_ARGS__);                                                       \
-    u32 WASI(name)(wasi *self, __VA_ARGS__)                                                        \
-    {                                                                                              \
-        (void)self;                                                                                \
-        return WASI_NOSYS;                                                                         \
+#define NOSYS(name, ...)                      \
+    u32 WASI(name)(wasi * self, __VA_ARGS__); \
+    u32 WASI(name)(wasi * self, __VA_ARGS__)  \
+    {                                         \
+        (void)self;                           \
+        return WASI_NOSYS;                    \
     }
 NOSYS(fd_fdstat_set_flags, u32 a, u32 b)
 NOSYS(fd_filestat_get, u32 a, u32 b)

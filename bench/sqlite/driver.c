@@ -61,7 +61,8 @@ static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
 static void mix(sqlite3_stmt *statement)
 {
     for (int i = 0; i < sqlite3_column_count(statement); i++) {
-        /* Reals by their bits: as text they would pass through long double, which is wider in wasm. */
+        /* Reals by their bits: as text they would pass through long double, which is wider in wasm.
+         */
         if (sqlite3_column_type(statement, i) == SQLITE_FLOAT) {
             double value = sqlite3_column_double(statement, i);
             uint64_t bits;

@@ -1,5 +1,6 @@
-/* wasi_shim.h: declarations that SQLite's Unix layer names and Debian's wasi-libc lacks. The benchmark's
- * database is in memory, so none of it is reached; locks always succeed, ownership never changes. */
+/* wasi_shim.h: declarations that SQLite's Unix layer names and Debian's wasi-libc lacks. The
+ * benchmark's database is in memory, so none of it is reached; locks always succeed, ownership
+ * never changes. */
 #ifndef BENCH_WASI_SHIM_H
 #define BENCH_WASI_SHIM_H
 
