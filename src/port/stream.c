@@ -1,0 +1,138 @@
+/* Pipes, terminals and other streams of the host.
+ *
+ * First the call that never waits (RWF_NOWAIT); when there is nothing to do yet, ppoll, which a
+ * signal always ends; then once more. Kernels and drivers without RWF_NOWAIT (terminals) get ppoll
+ * first and then the plain call. A plain call can still wait when another process takes what was
+ * there: the signal ends it too, as its handler has no SA_RESTART. */
+#include "port/file.h"
+
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "libos/poll.h"
+#include "port/call.h"
+
+enum direction { READING, WRITING };
+
+static ssize_t try_now(int fd, enum direction direction, const struct iovec *vec, size_t count)
+{
+    return direction == READING ? PORT_CALL(preadv2(fd, vec, (int)count, -1, RWF_NOWAIT))
+                                : PORT_CALL(pwritev2(fd, vec, (int)count, -1, RWF_NOWAIT));
+}
+
+static ssize_t plain(int fd, enum direction direction, const struct iovec *vec, size_t count)
+{
+    return direction == READING ? PORT_CALL(readv(fd, vec, (int)count))
+                                : PORT_CALL(writev(fd, vec, (int)count));
+}
+
+/* 0 when the descriptor is ready, -EAGAIN when it is not and the file does not wait. */
+static int wait_ready(struct libos_file *file, enum direction direction)
+{
+    uint32_t events = direction == READING ? LIBOS_POLL_IN : LIBOS_POLL_OUT;
+    if (!(file->flags & LIBOS_NONBLOCK)) {
+        return libos_wait_for(file, events);
+    }
+    struct libos_poll_item item = {.file = file, .events = events};
+    int rc = libos_poll(file->os, &item, 1, LIBOS_AT_ONCE);
+    return rc == 0 ? -LIBOS_EAGAIN : rc < 0 ? rc : 0;
+}
+
+static int64_t move_some(struct libos_file *file, enum direction direction,
+                         const struct libos_iov *iov, size_t count)
+{
+    int fd = port_file_of(file)->fd;
+    const struct iovec *vec = (const struct iovec *)iov;
+    bool waited = false;
+    for (;;) {
+        ssize_t done = try_now(fd, direction, vec, count);
+        if (done >= 0) {
+            return done;
+        }
+        bool no_such_call = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
+        if (errno == EINTR) {
+            if (libos_interrupted(file->os)) {
+                return -LIBOS_EINTR;
+            }
+            continue;
+        }
+        if (errno != EAGAIN && !no_such_call) {
+            return -errno;
+        }
+        if (!waited || no_such_call) {
+            int rc = wait_ready(file, direction);
+            if (rc != 0) {
+                return rc;
+            }
+            waited = true;
+            if (!no_such_call) {
+                continue;
+            }
+        }
+        done = plain(fd, direction, vec, count);
+        if (done >= 0) {
+            return done;
+        }
+        if (errno == EINTR && libos_interrupted(file->os)) {
+            return -LIBOS_EINTR;
+        }
+        if (errno != EINTR && errno != EAGAIN) {
+            return -errno;
+        }
+        waited = false;
+    }
+}
+
+static int64_t stream_read(struct libos_file *file, const struct libos_iov *iov, size_t count)
+{
+    return move_some(file, READING, iov, count);
+}
+
+/* All of it, as a blocking write does, unless the file does not wait. */
+static int64_t stream_write(struct libos_file *file, const struct libos_iov *iov, size_t count)
+{
+    struct libos_iov left[LIBOS_IOV_MAX];
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        total += iov[i].len;
+    }
+    int64_t done = move_some(file, WRITING, iov, count);
+    if (done < 0 || (uint64_t)done == total || (file->flags & LIBOS_NONBLOCK)) {
+        return done;
+    }
+    __builtin_memcpy(left, iov, count * sizeof *iov);
+    size_t left_count = port_iov_advance(left, count, (size_t)done);
+    while ((uint64_t)done < total) {
+        int64_t more = move_some(file, WRITING, left, left_count);
+        if (more <= 0) {
+            break; /* what is done is done; the next call meets the error again */
+        }
+        done += more;
+        left_count = port_iov_advance(left, left_count, (size_t)more);
+    }
+    return done;
+}
+
+static int stream_set_flags(struct libos_file *file, uint32_t status_flags)
+{
+    /* LIBOS_NONBLOCK is ours, the others mean nothing on a stream. */
+    (void)file;
+    (void)status_flags;
+    return 0;
+}
+
+static uint64_t stream_readable_bytes(struct libos_file *file)
+{
+    int bytes = 0;
+    return ioctl(port_file_of(file)->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+const struct libos_file_ops port_stream_ops = {
+    .close = port_file_close,
+    .read = stream_read,
+    .write = stream_write,
+    .stat = port_file_stat,
+    .set_flags = stream_set_flags,
+    .poll = port_file_poll,
+    .readable_bytes = stream_readable_bytes,
+};
