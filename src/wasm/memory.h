@@ -36,8 +36,12 @@ WM_MUST_CHECK bool wasm_memory_read(const struct wasm_memory *memory, struct was
                                     void *out, uint32_t len);
 WM_MUST_CHECK bool wasm_memory_write(struct wasm_memory *memory, struct wasm_addr addr,
                                      const void *bytes, uint32_t len);
-/* A window; false as above. A window of length 0 is valid at any address up to the size. */
+/* A window; false as above, and where a region is mapped for reading only (slot.h). A window of
+ * length 0 is valid at any address up to the size. */
 WM_MUST_CHECK bool wasm_memory_window(struct wasm_memory *memory, struct wasm_addr addr,
                                       uint32_t len, uint8_t **out);
+/* A window to look through only; read-only regions too. */
+WM_MUST_CHECK bool wasm_memory_view(const struct wasm_memory *memory, struct wasm_addr addr,
+                                    uint32_t len, const uint8_t **out);
 
 #endif

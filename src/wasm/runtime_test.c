@@ -1,0 +1,683 @@
+/* runtime_test.c: entering, leaving, traps, host calls, limits and interrupts, on hand-written code
+ * (runtime_guest_test.S), so that every situation is reached exactly. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/test.h"
+#include "wasm/runtime.h"
+#include "wasm/typeid.h"
+
+extern const uint8_t guest_text[], guest_text_end[], guest_entry[], guest_adapter[];
+
+#define GUEST_FUNCS(X)   \
+    X(add_one)           \
+    X(unreachable)       \
+    X(loop)              \
+    X(recurse)           \
+    X(load)              \
+    X(load_far)          \
+    X(store)             \
+    X(call_host)         \
+    X(call_host_forever) \
+    X(deep_host)         \
+    X(grow)              \
+    X(fill)              \
+    X(fill_forever)      \
+    X(null_call)
+
+#define DECLARE(name) extern const uint8_t guest_##name[];
+GUEST_FUNCS(DECLARE)
+#define NUMBER(name) FUNC_##name,
+enum { FUNC_host, GUEST_FUNCS(NUMBER) FUNC_COUNT };
+
+/* --- The module: (import "host" "f"), memory 1 4, one type, the functions above --- */
+
+static const uint8_t strings[] = {WASM_I32, WASM_I32, 'h', 'o', 's', 't', 'f', '\n'};
+static struct wasm_object_type types[1];
+static struct wasm_object_import imports[1];
+static struct wasm_object_func funcs[FUNC_COUNT];
+static struct wasm_object_unwind unwind[8];
+static struct wasm_object_header header;
+static struct wasm_object object;
+
+static void describe(uint32_t idx, const uint8_t *code)
+{
+    funcs[idx] = (struct wasm_object_func){.code_offset = (uint32_t)(code - guest_text),
+                                           .wasm_offset = 100 + idx,
+                                           .name = {.offset = 6, .len = 2}};
+}
+
+static void make_object(void)
+{
+    if (object.header) {
+        return;
+    }
+    types[0] = (struct wasm_object_type){.params = {0, 1},
+                                         .results = {1, 1},
+                                         .entry_offset = (uint32_t)(guest_entry - guest_text),
+                                         .adapter_offset = (uint32_t)(guest_adapter - guest_text)};
+    imports[0] = (struct wasm_object_import){.module = {2, 4}, .name = {6, 1}};
+#define DESCRIBE(name) describe(FUNC_##name, guest_##name);
+    GUEST_FUNCS(DESCRIBE)
+    funcs[0].code_offset = UINT32_MAX;
+    for (uint32_t i = 1; i < FUNC_COUNT; i++) {
+        uint32_t next =
+            i + 1 < FUNC_COUNT ? funcs[i + 1].code_offset : (uint32_t)(guest_text_end - guest_text);
+        funcs[i].code_len = next - funcs[i].code_offset;
+    }
+    /* Frames of 24 bytes with the return address above, of 8, and none elsewhere. */
+    uint32_t adapter = (uint32_t)(guest_adapter - guest_text), count = 0;
+    unwind[count++] = (struct wasm_object_unwind){.cfa = UINT32_MAX};
+    unwind[count++] = (struct wasm_object_unwind){.code_offset = adapter + 4, .cfa = 32};
+    unwind[count++] = (struct wasm_object_unwind){.code_offset = funcs[FUNC_add_one].code_offset,
+                                                  .cfa = UINT32_MAX};
+    unwind[count++] =
+        (struct wasm_object_unwind){.code_offset = funcs[FUNC_recurse].code_offset + 4, .cfa = 32};
+    unwind[count++] =
+        (struct wasm_object_unwind){.code_offset = funcs[FUNC_load].code_offset, .cfa = UINT32_MAX};
+    unwind[count++] = (struct wasm_object_unwind){
+        .code_offset = funcs[FUNC_call_host].code_offset + 4, .cfa = 16};
+    unwind[count++] = (struct wasm_object_unwind){
+        .code_offset = funcs[FUNC_call_host_forever].code_offset, .cfa = UINT32_MAX};
+    header.sections[WASM_OBJECT_UNWIND].count = count;
+    header.sections[WASM_OBJECT_TYPES].count = 1;
+    header.sections[WASM_OBJECT_IMPORTS].count = 1;
+    header.sections[WASM_OBJECT_FUNCS].count = FUNC_COUNT;
+    header.imported_funcs = 1;
+    header.memory_flags = 1;
+    header.memory_min = 1;
+    header.memory_max = 4;
+    header.start_func = UINT32_MAX;
+    header.text_code_bytes = (uint64_t)(guest_text_end - guest_text);
+    object.header = &header;
+    object.text = guest_text;
+    object.at.TYPES = types;
+    object.at.IMPORTS = imports;
+    object.at.FUNCS = funcs;
+    object.at.UNWIND = unwind;
+    object.at.STRINGS = strings;
+}
+
+/* --- Host functions --- */
+
+static enum wasm_trap host_double(struct wasm_caller *caller, union wasm_value *values)
+{
+    (void)caller;
+    values[0].i32 *= 2;
+    return WASM_TRAP_NONE;
+}
+
+static enum wasm_trap host_exit(struct wasm_caller *caller, union wasm_value *values)
+{
+    (void)caller;
+    (void)values;
+    return WASM_TRAP_EXIT;
+}
+
+/* Calls the function whose address is its env, once more for each level. */
+static enum wasm_trap host_call_back(struct wasm_caller *caller, union wasm_value *values)
+{
+    uint32_t func_idx = *(uint32_t *)caller->env;
+    return wasm_call(caller->store, wasm_instance_func(caller->instance, func_idx), values);
+}
+
+static enum wasm_trap host_call_back_and_look(struct wasm_caller *caller, union wasm_value *values)
+{
+    struct wasm_func *func = wasm_instance_func(caller->instance, FUNC_unreachable);
+    enum wasm_trap trap = wasm_call(caller->store, func, values);
+    const struct wasm_trap_report *report = wasm_store_report(caller->store);
+    bool right = trap == WASM_TRAP_UNREACHABLE && report->frame_count == 2 &&
+                 report->frames[0].func_idx == FUNC_unreachable &&
+                 report->frames[1].func_idx == FUNC_call_host;
+    values[0].i32 = right ? 2 : 0;
+    return WASM_TRAP_NONE;
+}
+
+static enum wasm_trap host_recurse(struct wasm_caller *caller, union wasm_value *values)
+{
+    unsigned *levels = caller->env;
+    ++*levels;
+    return wasm_call(caller->store, wasm_instance_func(caller->instance, FUNC_call_host), values);
+}
+
+static enum wasm_trap host_use_stack(struct wasm_caller *caller, union wasm_value *values)
+{
+    /* What is promised, less what this frame and the calls below it take. */
+    volatile char bytes[WASM_HOST_STACK_BYTES - 8192];
+    for (size_t i = 0; i < sizeof bytes; i += 512) {
+        bytes[i] = 1;
+    }
+    (void)caller;
+    values[0].i32 = (uint32_t)bytes[0];
+    return WASM_TRAP_NONE;
+}
+
+static enum wasm_trap host_sleep(struct wasm_caller *caller, union wasm_value *values)
+{
+    (void)values;
+    while (wasm_store_interrupted(caller->store) == WASM_TRAP_NONE) {
+        struct timespec long_time = {10, 0};
+        nanosleep(&long_time, NULL);
+    }
+    return WASM_TRAP_HOST; /* the interrupt takes precedence only if we say so: here we do not */
+}
+
+static enum wasm_trap host_crash(struct wasm_caller *caller, union wasm_value *values)
+{
+    (void)caller;
+    volatile uintptr_t nowhere = 8;
+    *(volatile int *)nowhere = 1;
+    values[0].i32 = 0;
+    return WASM_TRAP_NONE;
+}
+
+struct guest {
+    struct wasm_store *store;
+    struct wasm_instance *instance;
+    struct wasm_host_func host;
+    void *env;
+};
+
+static int resolve(void *self, struct wm_view module, struct wm_view name,
+                   enum wasm_extern_kind kind, struct wasm_extern *out)
+{
+    struct guest *guest = self;
+    if (!wm_view_eq_str(module, "host") || !wm_view_eq_str(name, "f") || kind != WASM_EXTERN_FUNC ||
+        !guest->host.call) {
+        return WM_E_NOT_FOUND;
+    }
+    *out = (struct wasm_extern){.kind = kind, .host = &guest->host, .host_env = guest->env};
+    return 0;
+}
+
+static bool start(struct guest *guest, wasm_host_fn *call, void *env,
+                  const struct wasm_store_limits *limits)
+{
+    make_object();
+    struct wm_diag diag = WM_DIAG_INIT;
+    *guest = (struct guest){.host = {"host", "f", "i:i", call}, .env = env};
+    if (wasm_store_new(limits, &guest->store, &diag) != 0 ||
+        wasm_instance_new(guest->store, &object, resolve, guest, &guest->instance, &diag) != 0) {
+        wm_test_note("%s", wm_diag_text(&diag));
+        return false;
+    }
+    return true;
+}
+
+static enum wasm_trap call(struct guest *guest, uint32_t func_idx, uint32_t arg, uint32_t *result)
+{
+    union wasm_value value = {.i32 = arg};
+    enum wasm_trap trap =
+        wasm_call(guest->store, wasm_instance_func(guest->instance, func_idx), &value);
+    *result = value.i32;
+    return trap;
+}
+
+TEST(calls_return_and_trap)
+{
+    struct guest guest;
+    uint32_t result;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    CHECK_INT(call(&guest, FUNC_add_one, 41, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 42);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(call(&guest, FUNC_unreachable, 0, &result), ==, WASM_TRAP_UNREACHABLE);
+        CHECK_INT(wasm_store_report(guest.store)->trap, ==, WASM_TRAP_UNREACHABLE);
+        REQUIRE(wasm_store_report(guest.store)->frame_count == 1);
+        CHECK_INT(wasm_store_report(guest.store)->frames[0].func_idx, ==, FUNC_unreachable);
+        CHECK_INT(call(&guest, FUNC_add_one, 1, &result), ==, WASM_TRAP_NONE);
+    }
+    char text[200];
+    CHECK_INT(call(&guest, FUNC_unreachable, 0, &result), ==, WASM_TRAP_UNREACHABLE);
+    CHECK_INT(wasm_report_format(wasm_store_report(guest.store), text, sizeof text), ==,
+              (int)strlen(text));
+    CHECK_STR(text, "  at f\\x0a (wasm offset 0x66)\n");
+    wasm_store_free(guest.store);
+    CHECK_INT(wasm_typeid_count(), ==, 0);
+}
+
+TEST(memory_faults_become_traps_with_addresses)
+{
+    struct guest guest;
+    uint32_t result;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    CHECK_INT(call(&guest, FUNC_store, 65532, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(call(&guest, FUNC_load, 65532, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 42);
+    CHECK_INT(call(&guest, FUNC_load, 65533, &result), ==, WASM_TRAP_MEMORY_BOUNDS);
+    CHECK_INT(wasm_store_report(guest.store)->fault_addr, ==, 65536);
+    CHECK_INT(call(&guest, FUNC_load_far, UINT32_MAX, &result), ==, WASM_TRAP_MEMORY_BOUNDS);
+    CHECK_INT(wasm_store_report(guest.store)->fault_addr, ==, 2 * (int64_t)UINT32_MAX);
+    CHECK_INT(call(&guest, FUNC_store, 65536 * 3, &result), ==, WASM_TRAP_MEMORY_BOUNDS);
+    CHECK_INT(call(&guest, FUNC_grow, 3, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 1);
+    CHECK_INT(call(&guest, FUNC_store, 65536 * 3, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(call(&guest, FUNC_grow, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, UINT32_MAX);
+    CHECK_INT(call(&guest, FUNC_fill, 65536 * 4, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(call(&guest, FUNC_load, 0, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 0x07070707);
+    CHECK_INT(call(&guest, FUNC_fill, 65536 * 4 + 1, &result), ==, WASM_TRAP_MEMORY_BOUNDS);
+    REQUIRE(wasm_store_report(guest.store)->frame_count == 1);
+    CHECK_INT(wasm_store_report(guest.store)->frames[0].func_idx, ==, FUNC_fill);
+    CHECK_INT(wasm_memory_peak_bytes(wasm_instance_memory(guest.instance)), ==, 4 * 65536);
+    wasm_store_free(guest.store);
+}
+
+TEST(growth_stops_at_the_stores_limit)
+{
+    struct guest guest;
+    uint32_t result;
+    struct wasm_store_limits limits = {.memory_bytes = 2 * WASM_PAGE_BYTES};
+    REQUIRE(start(&guest, host_double, NULL, &limits));
+    CHECK_INT(call(&guest, FUNC_grow, 2, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, UINT32_MAX);
+    CHECK_INT(call(&guest, FUNC_grow, UINT32_MAX, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, UINT32_MAX);
+    CHECK_INT(call(&guest, FUNC_grow, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 1);
+    /* A machine that refuses: -1, but in det mode the end of the call. */
+    wasm_store_free(guest.store);
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    wm_fault_arm(WM_FAULT_IO, 1);
+    CHECK_INT(call(&guest, FUNC_grow, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, UINT32_MAX);
+    header.key.mode = WASM_MODE_DET;
+    wm_fault_arm(WM_FAULT_IO, 1);
+    CHECK_INT(call(&guest, FUNC_grow, 1, &result), ==, WASM_TRAP_OUT_OF_MEMORY);
+    header.key.mode = WASM_MODE_GUARD;
+    wm_fault_arm(WM_FAULT_IO, 0);
+    wasm_store_free(guest.store);
+}
+
+TEST(stack_exhaustion_is_a_trap)
+{
+    struct guest guest;
+    uint32_t result;
+    struct wasm_store_limits limits = {.stack_bytes = 1 << 20};
+    REQUIRE(start(&guest, host_double, NULL, &limits));
+    CHECK_INT(call(&guest, FUNC_recurse, 20000, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(call(&guest, FUNC_recurse, UINT32_MAX, &result), ==, WASM_TRAP_STACK_EXHAUSTED);
+    const struct wasm_trap_report *report = wasm_store_report(guest.store);
+    CHECK_INT(report->frame_count, ==, WASM_BACKTRACE_MAX);
+    CHECK(report->truncated);
+    CHECK_INT(report->frames[40].func_idx, ==, FUNC_recurse);
+    CHECK_INT(wasm_report_format(report, NULL, 0), >, 64 * 10);
+    CHECK_INT(call(&guest, FUNC_recurse, 3, &result), ==, WASM_TRAP_NONE);
+    wasm_store_free(guest.store);
+}
+
+TEST(host_functions_have_their_stack_or_the_guest_ends)
+{
+    struct guest guest;
+    uint32_t result;
+    struct wasm_store_limits limits = {.stack_bytes = 1 << 20};
+    REQUIRE(start(&guest, host_use_stack, NULL, &limits));
+    unsigned reached = 0, refused = 0;
+    /* Every depth around the limit and the guard: never a fault in the host function. */
+    for (uint32_t depth = 1000; depth < 140000; depth += 37) {
+        enum wasm_trap trap = call(&guest, FUNC_deep_host, depth, &result);
+        reached += trap == WASM_TRAP_NONE;
+        refused += trap == WASM_TRAP_STACK_EXHAUSTED;
+        if (trap != WASM_TRAP_NONE && trap != WASM_TRAP_STACK_EXHAUSTED) {
+            CHECK_INT(trap, ==, WASM_TRAP_NONE);
+        }
+    }
+    CHECK_INT(reached, >, 100);
+    CHECK_INT(refused, >, 100);
+    wasm_store_free(guest.store);
+}
+
+TEST(host_calls_pass_values_traps_and_nest)
+{
+    struct guest guest;
+    uint32_t result, func_idx = FUNC_unreachable;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    CHECK_INT(call(&guest, FUNC_call_host, 21, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 42);
+    CHECK_INT(call(&guest, FUNC_host, 4, &result), ==, WASM_TRAP_NONE); /* the import itself */
+    CHECK_INT(result, ==, 8);
+    wasm_store_free(guest.store);
+
+    REQUIRE(start(&guest, host_exit, NULL, NULL));
+    CHECK_INT(call(&guest, FUNC_call_host, 21, &result), ==, WASM_TRAP_EXIT);
+    CHECK_INT(wasm_store_report(guest.store)->frame_count, ==, 1);
+    wasm_store_free(guest.store);
+
+    REQUIRE(start(&guest, host_call_back, &func_idx, NULL));
+    CHECK_INT(call(&guest, FUNC_call_host, 0, &result), ==, WASM_TRAP_UNREACHABLE);
+    REQUIRE(wasm_store_report(guest.store)->frame_count == 1); /* the outer call ended last */
+    CHECK_INT(wasm_store_report(guest.store)->frames[0].func_idx, ==, FUNC_call_host);
+    func_idx = FUNC_add_one;
+    CHECK_INT(call(&guest, FUNC_call_host, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 2);
+    wasm_store_free(guest.store);
+
+    REQUIRE(start(&guest, host_call_back_and_look, NULL, NULL));
+    CHECK_INT(call(&guest, FUNC_call_host, 0, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 2); /* frames: the inner call's and the outer's */
+    wasm_store_free(guest.store);
+
+    unsigned levels = 0;
+    REQUIRE(start(&guest, host_recurse, &levels, NULL));
+    CHECK_INT(call(&guest, FUNC_call_host, 0, &result), ==, WASM_TRAP_STACK_EXHAUSTED);
+    CHECK_INT(levels, >, 10);
+    CHECK_INT(levels, <=, WASM_CALL_NESTING_MAX);
+    CHECK(guest.store->running.act == NULL);
+    wasm_store_free(guest.store);
+}
+
+/* --- Two stores on one thread --- */
+
+struct pair {
+    struct guest inner;
+    enum wasm_trap inner_trap;
+    uint32_t inner_func;
+};
+
+static enum wasm_trap host_other_store(struct wasm_caller *caller, union wasm_value *values)
+{
+    struct pair *pair = caller->env;
+    pair->inner_trap = call(&pair->inner, pair->inner_func, values[0].i32, &values[0].i32);
+    return WASM_TRAP_NONE;
+}
+
+TEST(a_host_function_may_run_another_store)
+{
+    struct guest outer;
+    struct pair pair = {.inner_func = FUNC_add_one};
+    uint32_t result;
+    REQUIRE(start(&pair.inner, host_double, NULL, NULL));
+    REQUIRE(start(&outer, host_other_store, &pair, NULL));
+    CHECK_INT(call(&outer, FUNC_call_host, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 2);
+    pair.inner_func = FUNC_unreachable;
+    CHECK_INT(call(&outer, FUNC_call_host, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(pair.inner_trap, ==, WASM_TRAP_UNREACHABLE);
+    /* The outer call's deadline ends both. */
+    pair.inner_func = FUNC_loop;
+    wasm_store_set_deadline(outer.store, wasm_clock_ns() + 20000000);
+    CHECK_INT(call(&outer, FUNC_call_host, 1, &result), ==, WASM_TRAP_DEADLINE);
+    CHECK_INT(pair.inner_trap, ==, WASM_TRAP_DEADLINE);
+    wasm_store_set_deadline(outer.store, 0);
+    pair.inner_func = FUNC_add_one;
+    CHECK_INT(call(&outer, FUNC_call_host, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(pair.inner_trap, ==, WASM_TRAP_NONE);
+    wasm_store_free(outer.store);
+    wasm_store_free(pair.inner.store);
+}
+
+/* --- Interrupts --- */
+
+TEST(deadlines_reach_every_loop)
+{
+    static const uint32_t loops[] = {FUNC_loop, FUNC_call_host_forever, FUNC_fill_forever};
+    struct guest guest;
+    uint32_t result;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    header.memory_max = 4;
+    for (size_t i = 0; i < WM_COUNT_OF(loops); i++) {
+        for (int round = 0; round < 5; round++) {
+            int64_t deadline = wasm_clock_ns() + 5000000;
+            wasm_store_set_deadline(guest.store, deadline);
+            enum wasm_trap trap = call(&guest, loops[i], 0, &result);
+            int64_t late = wasm_clock_ns() - deadline;
+            if (loops[i] == FUNC_fill_forever) { /* 64 MiB do not fit: traps at once */
+                CHECK_INT(trap, ==, WASM_TRAP_MEMORY_BOUNDS);
+                continue;
+            }
+            CHECK_INT(trap, ==, WASM_TRAP_DEADLINE);
+            CHECK_INT(late, >=, 0);
+            CHECK_INT(late, <, 100000000); /* other programs run here too; the bench is stricter */
+        }
+    }
+    /* Passed already: the guest does not run at all, and a later call without one does. */
+    wasm_store_set_deadline(guest.store, 1);
+    CHECK_INT(call(&guest, FUNC_loop, 0, &result), ==, WASM_TRAP_DEADLINE);
+    wasm_store_set_deadline(guest.store, 0);
+    CHECK_INT(call(&guest, FUNC_add_one, 1, &result), ==, WASM_TRAP_NONE);
+    wasm_store_free(guest.store);
+}
+
+TEST(long_services_are_interrupted)
+{
+    struct guest guest;
+    uint32_t result;
+    header.memory_max = 1024;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    header.memory_max = 4;
+    CHECK_INT(call(&guest, FUNC_grow, 1023, &result), ==, WASM_TRAP_NONE);
+    wasm_store_set_deadline(guest.store, wasm_clock_ns() + 5000000);
+    CHECK_INT(call(&guest, FUNC_fill_forever, 0, &result), ==, WASM_TRAP_DEADLINE);
+    wasm_store_free(guest.store);
+}
+
+TEST(blocking_host_calls_are_interrupted)
+{
+    struct guest guest;
+    uint32_t result;
+    REQUIRE(start(&guest, host_sleep, NULL, NULL));
+    wasm_store_set_deadline(guest.store, wasm_clock_ns() + 20000000);
+    int64_t before = wasm_clock_ns();
+    CHECK_INT(call(&guest, FUNC_call_host, 0, &result), ==, WASM_TRAP_HOST);
+    CHECK_INT(wasm_clock_ns() - before, <, 2000000000);
+    wasm_store_free(guest.store);
+}
+
+static void *kill_soon(void *data)
+{
+    struct timespec soon = {0, 3000000};
+    nanosleep(&soon, NULL);
+    wasm_store_kill(data);
+    return NULL;
+}
+
+TEST(kill_ends_the_running_call_or_the_next)
+{
+    struct guest guest;
+    uint32_t result;
+    REQUIRE(start(&guest, host_sleep, NULL, NULL));
+    static const uint32_t loops[] = {FUNC_loop, FUNC_call_host};
+    for (size_t i = 0; i < 2 * WM_COUNT_OF(loops); i++) {
+        pthread_t thread;
+        REQUIRE(pthread_create(&thread, NULL, kill_soon, guest.store) == 0);
+        enum wasm_trap trap = call(&guest, loops[i % 2], 0, &result);
+        CHECK_INT(trap, ==, i % 2 ? WASM_TRAP_HOST : WASM_TRAP_KILLED);
+        pthread_join(thread, NULL);
+        if (i % 2) { /* the host function answered with a trap of its own: the kill is still due */
+            CHECK_INT(call(&guest, FUNC_add_one, 0, &result), ==, WASM_TRAP_KILLED);
+        }
+        CHECK_INT(call(&guest, FUNC_add_one, 0, &result), ==, WASM_TRAP_NONE);
+    }
+    wasm_store_kill(guest.store);
+    CHECK_INT(call(&guest, FUNC_add_one, 0, &result), ==, WASM_TRAP_KILLED);
+    CHECK_INT(call(&guest, FUNC_add_one, 0, &result), ==, WASM_TRAP_NONE);
+    wasm_store_free(guest.store);
+}
+
+static void *run_in_thread(void *data)
+{
+    struct guest *guest = data;
+    uint32_t result, wrong = 0;
+    for (int i = 0; i < 200; i++) {
+        wasm_store_set_deadline(guest->store, wasm_clock_ns() + 100000 + i * 1000);
+        wrong += call(guest, i % 2 ? FUNC_loop : FUNC_call_host_forever, 0, &result) !=
+                 WASM_TRAP_DEADLINE;
+        wrong += call(guest, FUNC_unreachable, 0, &result) == WASM_TRAP_NONE;
+    }
+    wasm_store_set_deadline(guest->store, 0);
+    wrong += call(guest, FUNC_recurse, UINT32_MAX, &result) != WASM_TRAP_STACK_EXHAUSTED;
+    return (void *)(uintptr_t)wrong;
+}
+
+TEST(threads_have_their_own_timers_and_stacks)
+{
+    enum { THREADS = 4 };
+    struct guest guests[THREADS];
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        REQUIRE(start(&guests[i], host_double, NULL, NULL));
+        REQUIRE(pthread_create(&threads[i], NULL, run_in_thread, &guests[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        CHECK_INT((uintptr_t)wrong, ==, 0);
+        wasm_store_free(guests[i].store);
+    }
+}
+
+/* --- Our own bugs stay crashes --- */
+
+static int status_of_child(wasm_host_fn *host, uint32_t func_idx)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        struct guest guest;
+        uint32_t result;
+        freopen("/dev/null", "w", stderr);
+        signal(SIGSEGV, SIG_DFL); /* before the handlers are installed: also a sanitizer's goes */
+        if (start(&guest, host, NULL, NULL)) {
+            (void)call(&guest, func_idx, 5, &result);
+        }
+        _exit(7);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+TEST(faults_outside_guest_code_crash_as_before)
+{
+    int status = status_of_child(host_crash, FUNC_call_host);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    status = status_of_child(host_double, FUNC_null_call);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    status = status_of_child(host_double, FUNC_add_one);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+TEST(a_forked_child_has_deadlines_too)
+{
+    struct guest guest;
+    uint32_t result;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    CHECK_INT(call(&guest, FUNC_add_one, 0, &result), ==, WASM_TRAP_NONE);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        wasm_store_set_deadline(guest.store, wasm_clock_ns() + 1000000);
+        _exit(call(&guest, FUNC_loop, 0, &result) == WASM_TRAP_DEADLINE ? 7 : 8);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    wasm_store_free(guest.store);
+}
+
+/* --- Failures of the machine --- */
+
+TEST(every_failing_operation_of_linking_is_survived)
+{
+    make_object();
+    static const enum wm_fault_kind kinds[] = {WM_FAULT_ALLOC, WM_FAULT_IO};
+    for (size_t i = 0; i < WM_COUNT_OF(kinds); i++) {
+        uint64_t rounds = 0;
+        for (uint64_t n = 0; wm_fault_next(kinds[i], &n); rounds++) {
+            struct wm_diag diag = WM_DIAG_INIT;
+            struct guest guest = {.host = {"host", "f", "i:i", host_double}};
+            int rc = wasm_store_new(NULL, &guest.store, &diag);
+            if (rc == 0) {
+                rc = wasm_instance_new(guest.store, &object, resolve, &guest, &guest.instance,
+                                       &diag);
+                if (rc == 0) {
+                    uint32_t result;
+                    enum wasm_trap trap = call(&guest, FUNC_add_one, 1, &result);
+                    CHECK(trap == WASM_TRAP_NONE || wm_fault_fired(kinds[i]));
+                }
+                wasm_store_free(guest.store);
+            }
+            CHECK(rc == 0 || (wm_fault_fired(kinds[i]) && diag.text[0]));
+        }
+        CHECK_INT(rounds, >, 1);
+    }
+    CHECK_INT(wasm_typeid_count(), ==, 0);
+}
+
+TEST(unlinkable_imports_say_what_to_do)
+{
+    make_object();
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct guest guest = {.host = {"host", "f", "iI:i", host_double}};
+    REQUIRE(wasm_store_new(NULL, &guest.store, &diag) == 0);
+    CHECK_INT(wasm_instance_new(guest.store, &object, resolve, &guest, &guest.instance, &diag), ==,
+              WM_E_UNLINKABLE);
+    CHECK_STR(wm_diag_text(&diag),
+              "import \"host\" \"f\" (function (i32) -> (i32)): incompatible import type: the host "
+              "has \"iI:i\"; build the module for this host's interface");
+    guest.host.call = NULL;
+    CHECK_INT(wasm_instance_new(guest.store, &object, resolve, &guest, &guest.instance, &diag), ==,
+              WM_E_UNLINKABLE);
+    CHECK_STR(wm_diag_text(&diag),
+              "import \"host\" \"f\" (function (i32) -> (i32)): unknown import: nothing here "
+              "provides it; link the module that does, or build without it");
+    CHECK(guest.store->instances == NULL);
+    wasm_store_free(guest.store);
+}
+
+TEST(type_ids_are_shared_counted_and_used_again)
+{
+    uint8_t many[WASM_PARAMS_MAX];
+    uint32_t ids[300];
+    memset(many, WASM_I32, sizeof many);
+    for (uint32_t i = 0; i < 300; i++) {
+        struct wasm_functype type = {.param_count = i, .params = many};
+        ids[i] = wasm_typeid_take(&type);
+        REQUIRE(ids[i] != 0);
+        for (uint32_t j = 0; j < i; j++) {
+            if (ids[i] == ids[j]) {
+                CHECK(false);
+            }
+        }
+    }
+    struct wasm_functype type = {.param_count = 7, .params = many};
+    CHECK_INT(wasm_typeid_take(&type), ==, ids[7]);
+    CHECK_INT(wasm_typeid_type(ids[7]).param_count, ==, 7);
+    struct wasm_functype result = {.result_count = 7, .results = many};
+    uint32_t other = wasm_typeid_take(&result);
+    CHECK_INT(other, !=, ids[7]);
+    wasm_typeid_put(other);
+    wasm_typeid_put(ids[7]);
+    for (uint32_t i = 0; i < 300; i++) {
+        wasm_typeid_put(ids[i]);
+    }
+    CHECK_INT(wasm_typeid_count(), ==, 0);
+    CHECK_INT(wasm_typeid_take(&type), <=, 300);
+    uint32_t again = wasm_typeid_take(&type);
+    wasm_typeid_put(again);
+    wasm_typeid_put(again);
+}
+
+TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(memory_faults_become_traps_with_addresses),
+          TEST_CASE(growth_stops_at_the_stores_limit), TEST_CASE(stack_exhaustion_is_a_trap),
+          TEST_CASE(host_functions_have_their_stack_or_the_guest_ends),
+          TEST_CASE(host_calls_pass_values_traps_and_nest),
+          TEST_CASE(a_host_function_may_run_another_store), TEST_CASE(deadlines_reach_every_loop),
+          TEST_CASE(long_services_are_interrupted), TEST_CASE(blocking_host_calls_are_interrupted),
+          TEST_CASE(kill_ends_the_running_call_or_the_next),
+          TEST_CASE(threads_have_their_own_timers_and_stacks),
+          TEST_CASE(faults_outside_guest_code_crash_as_before),
+          TEST_CASE(a_forked_child_has_deadlines_too),
+          TEST_CASE(every_failing_operation_of_linking_is_survived),
+          TEST_CASE(unlinkable_imports_say_what_to_do),
+          TEST_CASE(type_ids_are_shared_counted_and_used_again))
