@@ -19,7 +19,7 @@ struct wasm_compile_limits {
 typedef void wasm_compile_progress(void *self, uint32_t done, uint32_t total);
 
 struct wasm_compile_job {
-    int module_fd; /* readable; borrowed */
+    int module_fd; /* a regular file, e.g. a memfd; read from its start, its position kept; borrowed */
     int object_fd; /* empty, writable, e.g. a memfd or an unnamed file; borrowed */
     struct wasm_options options;
     struct wasm_compile_limits limits;

@@ -19,11 +19,11 @@
 #include "base/fault.h"
 #include "crypto/hash.h"
 #include "host/file.h"
+#include "wasm/constexpr.h"
 #include "wasm/module.h"
 
 #define SECTION_ALIGNMENT 16
 #define TEXT_ALIGNMENT 4096
-#define CONSTEXPR_DEPTH_MAX 64 /* operands on the stack of one constant expression */
 
 _Static_assert(sizeof(struct wasm_object_header) == 392, "format");
 _Static_assert(offsetof(struct wasm_object_header, content_sha256) == 360, "format");
@@ -288,88 +288,46 @@ static int check_funcs(const struct wasm_object *object, struct wm_diag *diag)
     return 0;
 }
 
-/* Constant expressions in bytes: the runtime evaluates them with the same reader, but without types
- * and with a stack of CONSTEXPR_DEPTH_MAX; so depth and types are proven here (3.3.10, and the
- * extended-const proposal's six operators). */
+/* Constant expressions: the runtime's own evaluator is run, with made-up values, so that what
+ * passes here evaluates there. */
 struct constexpr_check {
     const struct wasm_object *object;
     uint64_t globals; /* may be read: those before this one */
-    uint32_t depth;
-    uint8_t stack[CONSTEXPR_DEPTH_MAX];
 };
-
-static bool push(struct constexpr_check *check, uint8_t valtype)
-{
-    if (check->depth == CONSTEXPR_DEPTH_MAX) {
-        return false;
-    }
-    check->stack[check->depth++] = valtype;
-    return true;
-}
-
-static bool binary(struct constexpr_check *check, uint8_t valtype)
-{
-    if (check->depth < 2 || check->stack[check->depth - 1] != valtype ||
-        check->stack[check->depth - 2] != valtype) {
-        return false;
-    }
-    check->depth--;
-    return true;
-}
 
 static bool global_readable(const struct constexpr_check *check, uint64_t idx)
 {
     return idx < check->globals && !check->object->at.GLOBALS[idx].is_mutable;
 }
 
-static bool step_constexpr(struct constexpr_check *check, struct wm_cursor *cursor, uint8_t op)
+static int eval_global(void *self, uint32_t idx, uint8_t *valtype, union wasm_value *out,
+                       struct wm_diag *diag)
 {
-    struct wm_view bytes;
-    uint64_t idx;
-    int64_t number;
-    switch (op) {
-    case 0x41: /* i32.const */
-        return wm_cursor_sleb(cursor, 32, &number) == WM_LEB_OK && push(check, WASM_I32);
-    case 0x42: /* i64.const */
-        return wm_cursor_sleb(cursor, 64, &number) == WM_LEB_OK && push(check, WASM_I64);
-    case 0x43: return wm_cursor_bytes(cursor, 4, &bytes) && push(check, WASM_F32);
-    case 0x44: return wm_cursor_bytes(cursor, 8, &bytes) && push(check, WASM_F64);
-    case 0xfd: /* v128.const is 0xfd 12 */
-        return wm_cursor_uleb(cursor, 32, &idx) == WM_LEB_OK && idx == 12 &&
-               wm_cursor_bytes(cursor, 16, &bytes) && push(check, WASM_V128);
-    case 0xd0: { /* ref.null */
-        uint8_t type;
-        return wm_cursor_u8(cursor, &type) && wasm_is_ref(type) && push(check, type);
+    const struct constexpr_check *check = self;
+    (void)diag;
+    if (!global_readable(check, idx)) {
+        return WM_E_INVALID;
     }
-    case 0xd2: /* ref.func */
-        return wm_cursor_uleb(cursor, 32, &idx) == WM_LEB_OK &&
-               idx < WASM_OBJECT_COUNT(check->object, FUNCS) && push(check, WASM_FUNCREF);
-    case 0x23: /* global.get */
-        return wm_cursor_uleb(cursor, 32, &idx) == WM_LEB_OK && global_readable(check, idx) &&
-               push(check, (uint8_t)check->object->at.GLOBALS[idx].valtype);
-    case 0x6a: /* i32.add, i32.sub, i32.mul */
-    case 0x6b:
-    case 0x6c: return binary(check, WASM_I32);
-    case 0x7c: /* i64.add, i64.sub, i64.mul */
-    case 0x7d:
-    case 0x7e: return binary(check, WASM_I64);
-    default: return false;
-    }
+    *valtype = (uint8_t)check->object->at.GLOBALS[idx].valtype;
+    *out = (union wasm_value){0};
+    return 0;
+}
+
+static int eval_func(void *self, uint32_t idx, union wasm_value *out, struct wm_diag *diag)
+{
+    const struct constexpr_check *check = self;
+    (void)diag;
+    *out = (union wasm_value){0};
+    return idx < WASM_OBJECT_COUNT(check->object, FUNCS) ? 0 : WM_E_INVALID;
 }
 
 static bool extended_ok(struct constexpr_check *check, struct wm_view code, uint8_t valtype)
 {
-    struct wm_cursor cursor = wm_cursor_of(code);
-    uint8_t op;
-    while (wm_cursor_u8(&cursor, &op)) {
-        if (op == 0x0b) { /* end */
-            return wm_cursor_done(&cursor) && check->depth == 1 && check->stack[0] == valtype;
-        }
-        if (!step_constexpr(check, &cursor, op)) {
-            return false;
-        }
-    }
-    return false;
+    const struct wasm_constexpr_env env = {check, eval_global, eval_func};
+    union wasm_value ignored;
+    uint8_t found = 0;
+    return wasm_constexpr_eval(wm_cursor_of(code), &env, &found, &ignored, NULL) == 0 &&
+           found == valtype;
 }
 
 /* `globals`: how many globals, from the first, the expression may read. */

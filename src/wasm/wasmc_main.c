@@ -1,0 +1,192 @@
+/* wardmote-wasmc: module in, object out, and nothing else.
+ *
+ * The only program that maps LLVM, and the one that meets whatever a hostile module can do to a
+ * compiler: explode, hang, abort, or corrupt it. So, in this order: limits on memory and time; the
+ * module is read into memory of our own (a file could change between being hashed, validated and
+ * compiled); then the doors are closed (host/confine.h), and only then is the first byte of
+ * the module looked at. Everything that LLVM needs from the machine is mapped by then.
+ *
+ * It ends by _exit: taking LLVM's and the arena's memory apart would cost as much as a small
+ * compile. */
+#include <errno.h>
+#include <inttypes.h>
+#include <llvm-c/ErrorHandling.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "crypto/hash.h"
+#include "host/confine.h"
+#include "host/file.h"
+#include "wasm/elf.h"
+#include "wasm/module.h"
+#include "wasm/translate.h"
+#include "wasm/wasmc.h"
+
+/* LLVM recurses over the nesting of what it compiles. Beyond this the process dies of SIGSEGV,
+ * which its parent reports. */
+#define STACK_BYTES (UINT64_C(96) << 20)
+#define PROGRESS_NS INT64_C(50000000)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+struct request {
+    struct wasm_options options;
+    struct host_limits limits;
+};
+
+/* When the parent is gone this raises SIGPIPE, which ends a compilation that nobody wants any more.
+ */
+static void tell(const struct wasmc_message *message)
+{
+    ssize_t put = write(WASMC_FD_REPORT, message, sizeof *message);
+    (void)put;
+}
+
+_Noreturn static void finish(int code, const char *text)
+{
+    struct wasmc_message message = {.kind = WASMC_RESULT, .code = code};
+    snprintf(message.text, sizeof message.text, "%s", text);
+    tell(&message);
+    _exit(code ? 1 : 0);
+}
+
+static void fatal(const char *reason)
+{
+    char text[WM_DIAG_TEXT_BYTES];
+    snprintf(text, sizeof text, "compiler: LLVM gave up: %s", reason);
+    finish(WM_E_COMPILER, text);
+}
+
+static void progress(void *self, uint32_t done, uint32_t total)
+{
+    int64_t *last = self, now = host_monotonic_ns();
+    if (now - *last >= PROGRESS_NS || done == total) {
+        *last = now;
+        tell(&(struct wasmc_message){.kind = WASMC_PROGRESS, .done = done, .total = total});
+    }
+}
+
+static bool parse(char **argv, struct request *out)
+{
+    uint64_t numbers[WASMC_ARGS];
+    for (unsigned i = 0; i < WASMC_ARGS; i++) {
+        char *end;
+        errno = 0;
+        numbers[i] = strtoull(argv[i + 1], &end, 10);
+        if (errno || end == argv[i + 1] || *end) {
+            return false;
+        }
+    }
+    if (numbers[0] != WASM_COMPILER_VERSION || numbers[1] > WASM_MODE_DET ||
+        numbers[2] > WASM_TIER_OPTIMISED || numbers[3] < WASM_CPU_V2 || numbers[3] > WASM_CPU_V4 ||
+        numbers[4] > 1 || numbers[5] > 1 || numbers[7] > UINT32_MAX) {
+        return false;
+    }
+    *out = (struct request){
+        .options = {.mode = (enum wasm_mode)numbers[1],
+                    .tier = (enum wasm_tier)numbers[2],
+                    .cpu = (enum wasm_cpu)numbers[3],
+                    .fuel = numbers[4],
+                    .lines = numbers[5]},
+        .limits = {.memory_bytes = numbers[6],
+                   .cpu_seconds = (uint32_t)numbers[7],
+                   .stack_bytes = STACK_BYTES,
+                   .file_bytes = WASMC_OBJECT_BYTES_MAX},
+    };
+    return true;
+}
+
+static int read_module(struct wm_view *out, struct wm_diag *diag)
+{
+    struct host_file_info info = {0};
+    int err = host_file_info(WASMC_FD_MODULE, &info);
+    if (err) {
+        return wm_diag_default(diag, err, "module: reading its size");
+    }
+    if (info.id.bytes > WASM_MODULE_BYTES_MAX) {
+        return wm_diag_set(diag, WM_E_LIMIT, "module: larger than %llu MiB",
+                           (unsigned long long)(WASM_MODULE_BYTES_MAX >> 20));
+    }
+    uint8_t *bytes = wm_alloc(info.id.bytes);
+    if (!bytes) {
+        return wm_diag_default(diag, -ENOMEM, "module");
+    }
+    err = host_file_read_at(WASMC_FD_MODULE, 0, bytes, info.id.bytes);
+    *out = wm_view_of(bytes, info.id.bytes);
+    return err ? wm_diag_default(diag, err, "module: reading it") : 0;
+}
+
+static int compile(struct wm_view bytes, const struct wasm_options *options, struct wm_diag *diag)
+{
+    struct wm_arena arena;
+    struct wasm_module *module;
+    struct wasm_translation translation;
+    struct wasm_elf_image image;
+    uint8_t sha256[WM_SHA256_BYTES];
+    int64_t last_told = 0;
+    const struct wasm_translate_progress step = {.step = progress, .self = &last_told};
+
+    wm_arena_init(&arena, 0); /* the limit is the process's */
+    wm_sha256_once(bytes, sha256);
+    int err = wasm_module_decode(bytes, &arena, &module, diag);
+    err = err ? err : wasm_module_validate(module, diag);
+    err = err ? err : wasm_translate(module, options, &step, &translation, diag);
+    err = err ? err
+              : wasm_elf_link(translation.elf, module->func_count, module->type_count, &arena,
+                              &image, diag);
+    return err ? err
+               : wasm_object_write(WASMC_FD_OBJECT, module, sha256, options, &image, &arena, diag);
+}
+
+int main(int argc, char **argv)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct request request;
+    struct wm_view bytes;
+    if (argc != WASMC_ARGS + 1 || !parse(argv, &request)) {
+        fputs("wardmote-wasmc: run by wardmote, not by hand; see `wardmote help compile`\n",
+              stderr);
+        return 2;
+    }
+    LLVMInstallFatalErrorHandler(fatal);
+    if (SANITIZED) {
+        /* The sanitizer's shadow is terabytes of address space, and it opens files to report. */
+        request.limits.memory_bytes = 0;
+    }
+    int err = host_confine_limits(&request.limits);
+    if (err) {
+        wm_diag_default(&diag, err, "compiler: setting its limits");
+    }
+    err = err ? err : read_module(&bytes, &diag);
+    if (!err && !SANITIZED) {
+        err = host_confine_compute();
+        if (err == WM_E_MISSING) {
+            wm_diag_set(&diag, err,
+                        "compiler: this kernel has no seccomp filters "
+                        "(CONFIG_SECCOMP_FILTER), and it does not run unconfined");
+        } else if (err) {
+            wm_diag_default(&diag, err, "compiler: confining itself");
+        }
+    }
+    err = err ? err : compile(bytes, &request.options, &diag);
+    if (err == -ENOMEM) {
+        err = wm_diag_set(&diag, WM_E_LIMIT, "compiler: its memory limit of %llu MiB was reached",
+                          (unsigned long long)(request.limits.memory_bytes >> 20));
+    }
+    finish(err, err ? wm_diag_text(&diag) : "");
+}
