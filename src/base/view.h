@@ -58,7 +58,8 @@ struct wm_cursor {
 
 static inline struct wm_cursor wm_cursor_of(struct wm_view view)
 {
-    return (struct wm_cursor){view.ptr, view.ptr, view.ptr + view.len};
+    const uint8_t *end = view.ptr ? view.ptr + view.len : NULL; /* NULL + 0 is undefined in C */
+    return (struct wm_cursor){view.ptr, view.ptr, end};
 }
 
 static inline size_t wm_cursor_left(const struct wm_cursor *cursor)

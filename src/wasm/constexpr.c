@@ -102,7 +102,11 @@ static int step(struct machine *machine, const struct wasm_instr *instr,
                            "offset 0x%x: constant expression required: %s is not constant",
                            machine->offset, wasm_opcode_table[instr->op].name);
     }
-    return err ? err : push(machine, valtype, value);
+    if (err) {
+        wm_diag_prefix(machine->diag, "offset 0x%x", machine->offset);
+        return err;
+    }
+    return push(machine, valtype, value);
 }
 
 int wasm_constexpr_eval(struct wm_cursor code, const struct wasm_constexpr_env *env,

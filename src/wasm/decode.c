@@ -675,6 +675,7 @@ static void make_customs(struct decoder *d)
 {
     struct wm_cursor first = d->cursor;
     size_t count = 0;
+    d->where = "section header";
     while (!d->err && !wm_cursor_done(&d->cursor)) {
         enum section id;
         section_header(d, &id, &d->cursor.at);
@@ -695,11 +696,7 @@ static void all_sections(struct decoder *d)
         enum section id;
         const uint8_t *end;
         struct wm_cursor first = d->cursor;
-        d->where = "section header";
-        section_header(d, &id, &end);
-        if (d->err) {
-            return;
-        }
+        section_header(d, &id, &end); /* cannot fail: all were read once */
         d->where = sections[id].name;
         if (id != SECTION_CUSTOM && sections[id].rank <= last_rank) {
             d->cursor = first;

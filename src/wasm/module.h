@@ -173,8 +173,8 @@ WM_MUST_CHECK int wasm_module_decode(struct wm_view bytes, struct wm_arena *aren
 WM_MUST_CHECK int wasm_module_validate(struct wasm_module *module, struct wm_diag *diag);
 
 /* The name that a person knows function `func_idx` by: the name section's, else an export's, else an
- * import's "module.name"; writes "func[N]" otherwise. Linear in the name section; for messages and
- * for the object writer (which uses wasm_names_read). Returns out. */
+ * import's "module.name", as printable ASCII (wm_diag_quote), cut to fit; else "func[N]". Linear in
+ * the name section: for messages. out_bytes >= 32. Returns out. */
 char *wasm_module_func_name(const struct wasm_module *module, uint32_t func_idx, char *out,
                             size_t out_bytes);
 /* Reads the name section's function names into an array of func_count views (empty where there is

@@ -209,28 +209,31 @@ static int const_func(void *self, uint32_t idx, union wasm_value *out, struct wm
     return 0;
 }
 
+static int eval_types(const struct checker *c, struct wasm_constexpr *expr)
+{
+    const struct wasm_constexpr_env env = {c->module, const_global, const_func};
+    struct wm_cursor code = wm_cursor_of(c->module->bytes);
+    union wasm_value value;
+    code.at = expr->code.ptr;
+    code.end = expr->code.ptr + expr->code.len;
+    return wasm_constexpr_eval(code, &env, &expr->valtype, &value, c->diag);
+}
+
 static int check_constexpr(const struct checker *c, struct wasm_constexpr *expr, uint8_t expected)
 {
     struct wasm_module *module = c->module;
     union wasm_value value;
     int err = 0;
-    switch (expr->kind) {
-    case WASM_CONST_VALUE: break; /* decoding has set its type */
-    case WASM_CONST_FUNC:
+    if (expr->kind == WASM_CONST_EXTENDED) {
+        err = eval_types(c, expr);
+        if (err) {
+            return err; /* its text has the offset of the instruction */
+        }
+    } else if (expr->kind == WASM_CONST_GLOBAL) {
+        err = const_global(module, expr->idx, &expr->valtype, &value, c->diag);
+    } else if (expr->kind == WASM_CONST_FUNC) {
         expr->valtype = WASM_FUNCREF;
         err = const_func(module, expr->idx, &value, c->diag);
-        break;
-    case WASM_CONST_GLOBAL:
-        err = const_global(module, expr->idx, &expr->valtype, &value, c->diag);
-        break;
-    case WASM_CONST_EXTENDED: {
-        const struct wasm_constexpr_env env = {module, const_global, const_func};
-        struct wm_cursor code = wm_cursor_of(module->bytes);
-        code.at = expr->code.ptr;
-        code.end = expr->code.ptr + expr->code.len;
-        err = wasm_constexpr_eval(code, &env, &expr->valtype, &value, c->diag);
-        break;
-    }
     }
     if (!err && expr->valtype != expected) {
         err = wm_diag_set(c->diag, WM_E_INVALID, "type mismatch in a constant expression");
