@@ -6,7 +6,6 @@
 #include "api/engine.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/diag.h"
@@ -16,12 +15,8 @@ static bool nowhere_to_cache(const struct wm_engine_config *config, int error)
     if (config && config->cache_path) {
         return false;
     }
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if ((!xdg || !xdg[0]) && (!home || !home[0])) {
-        return true;
-    }
-    return error == -EROFS || error == -EACCES || error == -EPERM || error == -ENOSPC ||
-           error == -ENOENT || error == -EDQUOT;
+    return error == WM_E_MISSING || error == -EROFS || error == -EACCES || error == -EPERM ||
+           error == -ENOSPC || error == -ENOENT || error == -EDQUOT;
 }
 
 int wm_engine_new(const struct wm_engine_config *config, struct wm_engine **out,

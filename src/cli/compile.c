@@ -174,6 +174,6 @@ const struct cli_verb cli_verb_compile = {
     .summary = "compiles a module ahead of time, into the cache",
     .options = options,
     .option_count = WM_COUNT_OF(options),
-    .notes = "`wardmote run` finds the result by the module's content and the same --mode and --fuel.\n",
+    .notes = "`wardmote run` finds it by the module's content, --mode and --fuel.\n",
     .run = run,
 };

@@ -285,8 +285,8 @@ const struct cli_verb cli_verb_run = {
     .summary = "runs a WASI program that may be hostile",
     .options = options,
     .option_count = WM_COUNT_OF(options),
-    .notes = "What follows MODULE.wasm is the program's own. exit status: the program's; 125 not\n"
-             "run, 134 trap, 124 deadline, 123 out of fuel, 2 wrong usage.\n",
+    .notes = "What follows MODULE.wasm is the program's own. Exit status: the program's, or\n"
+             "125 not run, 134 trap, 124 deadline, 123 out of fuel, 2 wrong usage.\n",
     .own_tail = true,
     .run = run,
 };

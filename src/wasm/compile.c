@@ -73,7 +73,7 @@ static bool beside_program(char out[PATH_MAX], const char *name)
 }
 
 /* Build tree; an installed tree wherever it was put; the place it was configured for. */
-static int find_program(char out[PATH_MAX], struct wm_diag *diag)
+int wasm_compiler_path(char out[PATH_MAX], struct wm_diag *diag)
 {
     const char *given = secure_getenv("WARDMOTE_WASMC");
     if (given && *given) {
@@ -127,7 +127,7 @@ static int start(struct watch *watch, struct wm_diag *diag)
     char *envp[] = {NULL};
     int report[2] = {-1, -1};
 
-    int err = find_program(path, diag);
+    int err = wasm_compiler_path(path, diag);
     if (err) {
         return err;
     }

@@ -7,6 +7,8 @@
 #ifndef WM_WASM_COMPILE_H
 #define WM_WASM_COMPILE_H
 
+#include <limits.h>
+
 #include "base/diag.h"
 #include "wasm/options.h"
 
@@ -31,5 +33,8 @@ struct wasm_compile_job {
  * WM_E_MISSING where wardmote-wasmc is not installed (looked for beside the running program, then
  * at the build's libexec folder; WARDMOTE_WASMC overrides, for tests). */
 WM_MUST_CHECK int wasm_compile(const struct wasm_compile_job *job, struct wm_diag *diag);
+
+/* The program that wasm_compile would run: 0, or WM_E_MISSING and where it was looked for. */
+WM_MUST_CHECK int wasm_compiler_path(char out[PATH_MAX], struct wm_diag *diag);
 
 #endif
