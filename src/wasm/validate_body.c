@@ -737,24 +737,57 @@ static void note_locals(struct checker *c)
     }
 }
 
+/* The code of a body; offsets in messages count from the module's first byte. */
+static struct wm_cursor code_of(const struct checker *c, const struct wasm_body *body)
+{
+    struct wm_cursor code = wm_cursor_of(c->module->bytes);
+    code.at = body->code.ptr;
+    code.end = body->code.ptr + body->code.len;
+    return code;
+}
+
+static int no_end(struct checker *c, const struct wm_cursor *code)
+{
+    return wm_diag_set(c->diag, WM_E_MALFORMED, "offset 0x%zx: unexpected end: END opcode expected",
+                       wm_cursor_offset(code));
+}
+
+/* Of a body that broke a rule: is it an expression at all? A malformed one has no types to be
+ * wrong, and is called malformed, although its first fault on the way was another. */
+static void check_form(struct checker *c)
+{
+    struct wm_cursor code = code_of(c, c->body);
+    struct wasm_instr instr;
+    uint32_t depth = 1;
+    while (depth > 0) {
+        int err =
+            wm_cursor_done(&code) ? no_end(c, &code) : wasm_instr_next(&code, &instr, c->diag);
+        if (err) {
+            c->err = err;
+            return;
+        }
+        if (instr.op == WASM_OP_END) {
+            depth--;
+        } else if (wasm_opcode_table[instr.op].imm == WASM_IMM_BLOCK) {
+            depth++;
+        }
+    }
+}
+
 static void check_body(struct checker *c, struct wasm_body *body)
 {
     struct wasm_instr instr = {.op = WASM_OP_END, .offset = body->code_offset};
     c->instr = &instr;
     c->body = body;
     c->type = &c->module->types[body->type_idx];
-    c->code = wm_cursor_of(c->module->bytes); /* messages count from the module's first byte */
-    c->code.at = body->code.ptr;
-    c->code.end = body->code.ptr + body->code.len;
+    c->code = code_of(c, body);
     c->height = c->max_height = c->nesting = c->max_nesting = 0;
     note_locals(c);
     push_frame(c, FRAME_FUNC, (struct types){0, NULL}, results_of(c->type));
     uint32_t count = 0; /* each takes a byte at least: cannot overflow */
     while (!c->err && c->nesting > 0) {
         if (wm_cursor_done(&c->code)) {
-            c->err = wm_diag_set(c->diag, WM_E_MALFORMED,
-                                 "offset 0x%zx: unexpected end: END opcode expected",
-                                 wm_cursor_offset(&c->code));
+            c->err = no_end(c, &c->code);
             return;
         }
         c->err = wasm_instr_next(&c->code, &instr, c->diag);
@@ -781,6 +814,9 @@ int wasm_validate_bodies(struct wasm_module *module, struct wm_diag *diag)
     wm_arena_init(&c.scratch, 0);
     for (uint32_t i = 0; i < module->body_count && !c.err; i++) {
         check_body(&c, &module->bodies[i]);
+        if (c.err == WM_E_INVALID) {
+            check_form(&c);
+        }
         if (c.err) {
             wm_diag_prefix(diag, "func[%u]", module->imported_funcs + i);
         }

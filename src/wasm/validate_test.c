@@ -361,6 +361,9 @@ TEST(memory_tables_segments_and_references)
         REFUSED(T_NONE, "\x41\x80", MALFORMED, "unexpected end"),
         REFUSED(T_NONE, "\x41\x80\x80\x80\x80\x70\x1a\x0b", MALFORMED, "integer too large"),
         REFUSED(T_NONE, "\x43\x00\x00", MALFORMED, "unexpected end"),
+        /* Invalid first, malformed after that: malformed. */
+        REFUSED(T_NONE, "\x6a\xff\x0b", MALFORMED, "illegal opcode"),
+        REFUSED(T_NONE, "\x02\x0b\x0b", MALFORMED, "unexpected end: END opcode expected"),
     };
     check_bodies(cases, WM_COUNT_OF(cases));
 }
