@@ -333,6 +333,13 @@ static int write_funcs(struct writer *writer)
     if (!funcs || !names) {
         return -ENOMEM;
     }
+    /* A stripped module still says something of itself by what it exports. */
+    for (uint32_t i = 0; i < module->export_count; i++) {
+        const struct wasm_export *export = &module->exports[i];
+        if (export->kind == WASM_EXTERN_FUNC && names[export->idx].len == 0) {
+            names[export->idx] = export->name;
+        }
+    }
     for (uint32_t i = 0; i < module->func_count; i++) {
         funcs[i].type_idx = module->func_types[i];
         int err = intern(writer, names[i], &funcs[i].name);
