@@ -1,0 +1,264 @@
+/* One program's view of the library OS: set-up, linking, and the entry common to all functions. */
+#include "wasi/wasi.h"
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "libos/pipe.h"
+#include "wasi/call.h"
+
+typedef int wasi_fn(struct wasi_call *call, const union wasm_value *args);
+
+static bool store_interrupted(void *self)
+{
+    const struct wasi *wasi = self;
+    return wasi->store && wasm_store_interrupted(wasi->store) != WASM_TRAP_NONE;
+}
+
+/* Translates between the engine's calling form and ours. values[0] holds the first argument before
+ * and the result after. */
+static enum wasm_trap enter(struct wasm_caller *caller, union wasm_value *values, wasi_fn *function)
+{
+    struct wasi *wasi = caller->env;
+    struct libos *os = wasi->os;
+    struct wasi_call call = {
+        .wasi = wasi,
+        .caller = caller,
+        .memory = wasm_instance_memory(caller->instance),
+    };
+    wasi->store = caller->store;
+    /* A library OS that has its own idea of interruption (libos/sim.h) keeps it. */
+    if (!os->interrupted || os->interrupted == store_interrupted) {
+        os->interrupted = store_interrupted;
+        os->interrupted_arg = wasi;
+    }
+    int rc = function(&call, values);
+    if (call.trap != WASM_TRAP_NONE) {
+        return call.trap;
+    }
+    if (rc == -LIBOS_EINTR) {
+        enum wasm_trap trap = wasm_store_interrupted(caller->store);
+        if (trap != WASM_TRAP_NONE) {
+            return trap;
+        }
+    }
+    values[0].i64 = (uint64_t)(rc < 0 ? wasi_errno_of(-rc) : (enum wasi_errno)rc);
+    return WASM_TRAP_NONE;
+}
+
+#define WASI_ENTRY(name, signature)                                                          \
+    static enum wasm_trap enter_##name(struct wasm_caller *caller, union wasm_value *values) \
+    {                                                                                        \
+        return enter(caller, values, wasi_##name);                                           \
+    }
+WASI_FUNC_TABLE(WASI_ENTRY)
+#undef WASI_ENTRY
+
+#define WASI_HOST_FUNC(name, signature) {WASI_MODULE, #name, signature, enter_##name},
+static const struct wasm_host_func host_funcs[] = {WASI_FUNC_TABLE(WASI_HOST_FUNC)};
+#undef WASI_HOST_FUNC
+_Static_assert(WM_COUNT_OF(host_funcs) == WASI_FUNC_COUNT, "all functions of preview 1");
+
+int wasi_resolve(void *self, struct wm_view module, struct wm_view name, enum wasm_extern_kind kind,
+                 struct wasm_extern *out)
+{
+    if (kind != WASM_EXTERN_FUNC || !wm_view_eq_str(module, WASI_MODULE)) {
+        return WM_E_NOT_FOUND;
+    }
+    for (size_t i = 0; i < WM_COUNT_OF(host_funcs); i++) {
+        if (wm_view_eq_str(name, host_funcs[i].name)) {
+            *out = (struct wasm_extern){
+                .kind = WASM_EXTERN_FUNC, .host = &host_funcs[i], .host_env = self};
+            return 0;
+        }
+    }
+    return WM_E_NOT_FOUND;
+}
+
+static bool has_prefix(struct wm_view text, const char *prefix)
+{
+    struct wm_view front;
+    return wm_view_slice(text, 0, __builtin_strlen(prefix), &front) &&
+           wm_view_eq_str(front, prefix);
+}
+
+const char *wasi_hint(struct wm_view module, struct wm_view name)
+{
+    if (wm_view_eq_str(module, "wasi_unstable")) {
+        return "wasi_unstable is the first draft of WASI, in which fd_seek and fd_filestat_get "
+               "differ: compile it again for wasi_snapshot_preview1 (any toolchain since 2020)";
+    }
+    if (wm_view_eq_str(module, WASI_MODULE)) {
+        return has_prefix(name, "sock_") ? "preview 1 of WASI has sock_accept, sock_recv, "
+                                           "sock_send and sock_shutdown only, "
+                                           "on listeners given with --listen"
+                                         : "preview 1 of WASI has no such function";
+    }
+    if (has_prefix(module, "wasi:")) {
+        return "this is an interface of WASI 0.2: compile for wasm32-wasip1 (wasm32-wasi) instead";
+    }
+    if (wm_view_eq_str(module, "wasi") && has_prefix(name, "thread")) {
+        return "threads are not supported: compile without -pthread";
+    }
+    if (wm_view_eq_str(module, "env")) {
+        return "no library linked into the module defines it: link the one that does, or remove "
+               "the "
+               "use (`wardmote build` reports such names)";
+    }
+    return NULL;
+}
+
+/* Set-up. */
+
+static int copy_strings(struct libos *os, const char *const *from, size_t count,
+                        struct wasi_strings *out)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += __builtin_strlen(from[i]) + 1;
+        if (bytes > WASI_STRINGS_BYTES_MAX) {
+            return WM_E_LIMIT;
+        }
+    }
+    char *text = libos_alloc(os, bytes);
+    uint32_t *starts = libos_alloc(os, count * sizeof *starts);
+    if (!text || !starts) {
+        libos_free(os, text, bytes);
+        libos_free(os, starts, count * sizeof *starts);
+        return -LIBOS_ENOMEM;
+    }
+    uint32_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t len = (uint32_t)__builtin_strlen(from[i]) + 1;
+        starts[i] = at;
+        __builtin_memcpy(text + at, from[i], len);
+        at += len;
+    }
+    *out = (struct wasi_strings){(uint32_t)count, (uint32_t)bytes, text, starts};
+    return 0;
+}
+
+static void free_strings(struct libos *os, struct wasi_strings *strings)
+{
+    libos_free(os, strings->text, strings->bytes);
+    libos_free(os, strings->starts, strings->count * sizeof *strings->starts);
+}
+
+static int copy_preopen_names(struct libos *os, const struct wasi_config *config,
+                              struct wasi_strings *out)
+{
+    size_t bytes = config->preopen_count * sizeof(const char *);
+    const char **names = libos_alloc(os, bytes);
+    if (!names) {
+        return -LIBOS_ENOMEM;
+    }
+    for (size_t i = 0; i < config->preopen_count; i++) {
+        names[i] = config->preopens[i].guest_path;
+    }
+    int rc = copy_strings(os, names, config->preopen_count, out);
+    libos_free(os, names, bytes);
+    return rc;
+}
+
+/* The next descriptor number, for `file`, with all rights of its kind. */
+static int add_fd(struct wasi *wasi, struct libos_file *file, const char *label)
+{
+    struct libos_fd fd = {.file = file, .label = label};
+    wasi_rights_of(file, &fd.words[0], &fd.words[1]);
+    int64_t number = libos_fds_insert(&wasi->fds, &fd);
+    if (number < 0) {
+        return number == -LIBOS_EMFILE ? WM_E_LIMIT : (int)number;
+    }
+    libos_file_get(file);
+    return 0;
+}
+
+static int add_stdio(struct wasi *wasi, const struct wasi_config *config)
+{
+    for (int i = 0; i < 3; i++) {
+        struct libos_file *file = config->stdio[i];
+        int rc = 0;
+        if (file) {
+            rc = add_fd(wasi, file, NULL);
+        } else {
+            rc = libos_null_new(wasi->os, &file);
+            if (rc == 0) {
+                rc = add_fd(wasi, file, NULL);
+                libos_file_put(file);
+            }
+        }
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (config->suspend_on_input) {
+        wasi->suspend_at = libos_file_get(libos_fds_at(&wasi->fds, 0)->file);
+    }
+    return 0;
+}
+
+static int set_up(struct wasi *wasi, const struct wasi_config *config, struct wm_diag *diag)
+{
+    int rc = copy_strings(wasi->os, config->args, config->arg_count, &wasi->args);
+    if (rc != 0) {
+        return wm_diag_set(diag, rc, "arguments: %s", wm_error_text(rc));
+    }
+    rc = copy_strings(wasi->os, config->env, config->env_count, &wasi->env);
+    if (rc != 0) {
+        return wm_diag_set(diag, rc, "environment: %s", wm_error_text(rc));
+    }
+    rc = copy_preopen_names(wasi->os, config, &wasi->preopens);
+    if (rc == 0) {
+        rc = add_stdio(wasi, config);
+    }
+    for (size_t i = 0; rc == 0 && i < config->preopen_count; i++) {
+        if (config->preopens[i].dir->kind != LIBOS_KIND_DIR) {
+            return wm_diag_set(diag, WM_E_USAGE, "%s: not a directory",
+                               config->preopens[i].guest_path);
+        }
+        rc = add_fd(wasi, config->preopens[i].dir, wasi->preopens.text + wasi->preopens.starts[i]);
+    }
+    for (size_t i = 0; rc == 0 && i < config->listener_count; i++) {
+        rc = add_fd(wasi, config->listeners[i], NULL);
+    }
+    return rc == 0 ? 0 : wm_diag_set(diag, rc, "descriptors: %s", wm_error_text(rc));
+}
+
+int wasi_new(const struct wasi_config *config, struct wasi **out, struct wm_diag *diag)
+{
+    struct wasi *wasi = libos_alloc(config->os, sizeof *wasi);
+    if (!wasi) {
+        return wm_diag_default(diag, -LIBOS_ENOMEM, "WASI");
+    }
+    wasi->os = config->os;
+    libos_fds_init(&wasi->fds, config->os, config->fd_limit);
+    int rc = set_up(wasi, config, diag);
+    if (rc != 0) {
+        wasi_free(wasi);
+        return rc;
+    }
+    *out = wasi;
+    return 0;
+}
+
+void wasi_free(struct wasi *wasi)
+{
+    if (!wasi) {
+        return;
+    }
+    struct libos *os = wasi->os;
+    libos_fds_fini(&wasi->fds);
+    libos_file_put(wasi->suspend_at);
+    free_strings(os, &wasi->args);
+    free_strings(os, &wasi->env);
+    free_strings(os, &wasi->preopens);
+    if (os->interrupted == store_interrupted && os->interrupted_arg == wasi) {
+        os->interrupted = NULL;
+        os->interrupted_arg = NULL;
+    }
+    libos_free(os, wasi, sizeof *wasi);
+}
+
+uint32_t wasi_exit_status(const struct wasi *wasi)
+{
+    return wasi->exit_status;
+}

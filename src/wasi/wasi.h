@@ -1,0 +1,79 @@
+/* wasi.h: the WASI preview 1 face of the library OS.
+ *
+ * A struct wasi is one program's view: its arguments, environment and descriptors. It is linked to
+ * a module by giving wasi_resolve (with the wasi as `self`) to wasm_instance_new; all 46 functions
+ * of wasi_snapshot_preview1 are there, typed once, and found by name only at link time.
+ *
+ * Descriptors: 0, 1, 2 are the standard streams; from 3 on the pre-opened directories in their
+ * order, then the listeners (wasi-libc stops looking for directories at the first descriptor that
+ * is none). Each descriptor has the rights of the specification, base and inheriting; a call
+ * without its right gives NOTCAPABLE. A program starts with all rights that make sense for what it
+ * was given; a read-only directory is the directory's own property (ROFS).
+ *
+ * Guest pointers are checked as a whole range before anything happens (FAULT), arrays of pointers
+ * are copied before they are looked at, and file contents move between the file and guest memory
+ * directly. Paths with a NUL inside are INVAL; more than LIBOS_IOV_MAX buffers are INVAL; more than
+ * WASI_SUBSCRIPTIONS_MAX subscriptions are INVAL.
+ *
+ * Waiting calls (reading a terminal, poll_oneoff, accept) end early when the store is interrupted,
+ * with its trap. random_get asks the backend each time. For repeatable runs give a library OS on
+ * libos/sim.h.
+ *
+ * Limits known: signals do not exist (proc_raise ends the program, or says NOTSUP); path_link does
+ * not follow a symbolic link as its source (INVAL); a file descriptor of a pipe has file type
+ * UNKNOWN, as the specification has none for it.
+ *
+ * Threads: the thread that owns the library OS and the store. */
+#ifndef WM_WASI_WASI_H
+#define WM_WASI_WASI_H
+
+#include "base/diag.h"
+#include "libos/file.h"
+#include "wasm/instance.h"
+
+#define WASI_SUBSCRIPTIONS_MAX 4096u
+/* Arguments or environment, each with its NUL. */
+#define WASI_STRINGS_BYTES_MAX (UINT32_C(16) << 20)
+
+struct wasi_preopen {
+    const char *guest_path; /* what the program calls it: "/", ".", "/data" */
+    struct libos_file *dir;
+};
+
+/* Everything is borrowed during wasi_new only; files get a reference more. */
+struct wasi_config {
+    struct libos *os;        /* outlives the wasi */
+    const char *const *args; /* args[0] is the program's name */
+    size_t arg_count;
+    const char *const *env; /* "NAME=value" */
+    size_t env_count;
+    struct libos_file *stdio[3]; /* NULL: reads end at once, writes vanish */
+    const struct wasi_preopen *preopens;
+    size_t preopen_count;
+    struct libos_file *const *listeners;
+    size_t listener_count;
+    uint32_t fd_limit;     /* 0: LIBOS_FDS_LIMIT */
+    bool suspend_on_input; /* the first fd_read of standard input calls wasm_suspend_here */
+};
+
+struct wasi;
+
+/* 0, -ENOMEM, WM_E_LIMIT (too many strings or files), WM_E_USAGE (a preopen that is no directory).
+ */
+WM_MUST_CHECK int wasi_new(const struct wasi_config *config, struct wasi **out,
+                           struct wm_diag *diag);
+/* Closes all descriptors. NULL allowed. After the store that was linked to it. */
+void wasi_free(struct wasi *wasi);
+
+/* A wasm_resolve_fn: `self` is the struct wasi. */
+int wasi_resolve(void *self, struct wm_view module, struct wm_view name, enum wasm_extern_kind kind,
+                 struct wasm_extern *out);
+/* For an import that nobody has: a sentence about what to do, or NULL when WASI has nothing to do
+ * with it. Borrowed, static. */
+const char *wasi_hint(struct wm_view module, struct wm_view name);
+
+/* The status given to proc_exit, or 128 + n for proc_raise of a deadly signal, after a call ended
+ * with WASM_TRAP_EXIT; 0 before. */
+uint32_t wasi_exit_status(const struct wasi *wasi);
+
+#endif
