@@ -187,8 +187,8 @@ static inline void pop(struct checker *c, uint8_t expected)
     }
 }
 
-/* Checks that `types` lie on top, without taking them; how many of them really do, which is less
- * only where the rest is UNKNOWN. */
+/* Checks that `types`, one or more, lie on top, without taking them. Returns how many of them really
+ * do, which is less only where the rest is UNKNOWN. */
 static uint32_t match_types(struct checker *c, struct types types)
 {
     uint32_t there = c->height - c->frame->height;
@@ -345,12 +345,10 @@ static void check_br_table(struct checker *c)
     for (uint64_t i = 0; i <= c->instr->count && !c->err; i++) { /* the last one is the default */
         struct types last = types;
         types = label_types(c, wasm_instr_label(&labels));
-        if (i == 0 || types.count || last.count) {
-            if (i > 0 && types.count != last.count) {
-                invalid(c, "type mismatch: its labels differ in their number of values");
-            } else {
-                (void)match_types(c, types);
-            }
+        if (i > 0 && types.count != last.count) {
+            invalid(c, "type mismatch: its labels differ in their number of values");
+        } else if (types.count) {
+            (void)match_types(c, types);
         }
     }
     set_unreachable(c);
