@@ -81,8 +81,13 @@ LLVMValueRef tl_opaque_constant(struct tl *tl, LLVMValueRef value)
         return folds_away(value) ? tl_opaque(tl, value) : value;
     }
     LLVMTypeRef type = LLVMTypeOf(value);
-    if ((type == tl->t.v4f32 || type == tl->t.v2f64) && LLVMIsConstant(value)) {
-        return tl_opaque(tl, value);
+    if ((type != tl->t.v4f32 && type != tl->t.v2f64) || !LLVMIsConstant(value)) {
+        return value;
+    }
+    for (unsigned i = 0; i < LLVMGetVectorSize(type); i++) {
+        if (folds_away(LLVMGetAggregateElement(value, i))) {
+            return tl_opaque(tl, value);
+        }
     }
     return value;
 }
