@@ -49,7 +49,7 @@ struct stamp {
     struct host_file_id id;
     int64_t made_ns;                  /* when the content was read */
     uint8_t subject[WM_SHA256_BYTES]; /* object: SHA-256 of its key; module: zeroes */
-    uint8_t content[WM_SHA256_BYTES]; /* object: its header's content hash; module: of all bytes */
+    uint8_t content[WM_SHA256_BYTES]; /* object: of its header; module: of all bytes */
     uint8_t mac[WM_MAC_BYTES];        /* over all before */
 };
 _Static_assert(sizeof(struct stamp) == 160, "format");
@@ -397,6 +397,12 @@ static int same_key(const struct wasm_object *object, const struct names *names,
                              "options");
 }
 
+/* The header holds the hash of everything behind it: its own hash stands for the whole object. */
+static void content_of(const uint8_t *bytes, uint8_t out[WM_SHA256_BYTES])
+{
+    wm_sha256_once(wm_view_of(bytes, sizeof(struct wasm_object_header)), out);
+}
+
 /* Reads everything: the object must be whole, and the very one that the stamp speaks of. */
 static int check_content(int fd, const struct host_file_info *info, const struct stamp *stamp,
                          struct wm_diag *diag)
@@ -409,8 +415,9 @@ static int check_content(int fd, const struct host_file_info *info, const struct
     err = err ? wm_diag_default(diag, err, "object: reading it")
               : wasm_object_check(wm_view_of(bytes, info->id.bytes), true, diag);
     if (!err) {
-        const struct wasm_object_header *header = (const void *)bytes;
-        if (!wm_bytes_equal(header->content_sha256, stamp->content, sizeof stamp->content)) {
+        uint8_t content[WM_SHA256_BYTES];
+        content_of(bytes, content);
+        if (!wm_bytes_equal(content, stamp->content, sizeof stamp->content)) {
             err = wm_diag_set(diag, WM_E_FORGED, "object: another one than was taken in");
         }
     }
@@ -510,7 +517,6 @@ int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256[32],
 /* Writes the object, then its stamp, with the lock held. */
 static int enter(struct wasm_cache *cache, const struct names *names, struct wm_view bytes)
 {
-    const struct wasm_object_header *header = (const void *)bytes.ptr;
     struct stamp stamp = {.kind = STAMP_OBJECT};
     struct host_file_info info = {0};
     int fd = -1;
@@ -522,7 +528,7 @@ static int enter(struct wasm_cache *cache, const struct names *names, struct wm_
         stamp.id = info.id;
         stamp.made_ns = host_realtime_ns();
         memcpy(stamp.subject, names->subject, sizeof stamp.subject);
-        memcpy(stamp.content, header->content_sha256, sizeof stamp.content);
+        content_of(bytes.ptr, stamp.content);
         err = write_stamp(cache, cache->objects_fd, names->stamp, &stamp);
     }
     host_file_close(fd);
