@@ -168,8 +168,9 @@ struct wasm_module {
 /* Reads the structure of `bytes`. 0, or WM_E_MALFORMED, WM_E_UNSUPPORTED, WM_E_LIMIT, -ENOMEM. */
 WM_MUST_CHECK int wasm_module_decode(struct wm_view bytes, struct wm_arena *arena,
                                      struct wasm_module **out, struct wm_diag *diag);
-/* Checks everything else. 0, or WM_E_MALFORMED (an instruction that is no instruction),
- * WM_E_INVALID, WM_E_LIMIT, -ENOMEM. On success module->validated is true. */
+/* Checks everything else. 0, or WM_E_MALFORMED (a body that is no expression), WM_E_INVALID,
+ * WM_E_LIMIT, -ENOMEM. On success module->validated is true. The first failure ends it: a module with
+ * several faults is called by the one found first, but a malformed body never merely invalid. */
 WM_MUST_CHECK int wasm_module_validate(struct wasm_module *module, struct wm_diag *diag);
 
 /* The name that a person knows function `func_idx` by: the name section's, else an export's, else an
