@@ -13,8 +13,8 @@
 struct guest_os;
 
 /* Opens the folders and binds the sockets; diag names the one that could not be. */
-WM_MUST_CHECK int guest_os_new(const struct wm_wasi_config *config, struct wasm_store *store,
-                               struct guest_os **out, struct wm_diag *diag);
+WM_MUST_CHECK int guest_os_new(const struct wm_wasi_config *config, struct guest_os **out,
+                               struct wm_diag *diag);
 void guest_os_free(struct guest_os *os);
 /* As wasm_resolve_fn. */
 WM_MUST_CHECK int guest_os_resolve(struct guest_os *os, struct wm_view module, struct wm_view name,

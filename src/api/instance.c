@@ -6,10 +6,12 @@
 #include "api/instance.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/diag.h"
+#include "wasi/wasi.h"
 #include "wasm/memory.h"
 
 _Static_assert(sizeof(union wm_value) == sizeof(union wasm_value), "the public union is the engine's");
@@ -47,7 +49,19 @@ static int resolve(void *self, struct wm_view module, struct wm_view name,
             return 0;
         }
     }
-    return instance->os ? guest_os_resolve(instance->os, module, name, out) : WM_E_NOT_FOUND;
+    if (instance->os && guest_os_resolve(instance->os, module, name, out) == 0) {
+        return 0;
+    }
+    if (!instance->unknown[0]) {
+        const char *hint = wasi_hint(module, name);
+        char quoted_module[48], quoted_name[64];
+        snprintf(instance->unknown, sizeof instance->unknown, "import \"%s\" \"%s\": %s",
+                 wm_diag_quote(quoted_module, sizeof quoted_module, module.ptr, module.len),
+                 wm_diag_quote(quoted_name, sizeof quoted_name, name.ptr, name.len),
+                 hint ? hint : "nothing here provides it: link the module that does, or build "
+                               "without it");
+    }
+    return WM_E_NOT_FOUND;
 }
 
 static int bind_funcs(struct wm_instance *instance, const struct wm_instance_config *config)
@@ -96,7 +110,7 @@ static int link_and_start(struct wm_instance *instance, const struct wm_instance
     }
     wm_instance_set_fuel(instance, config->fuel);
     if (config->wasi) {
-        error = guest_os_new(config->wasi, instance->store, &instance->os, diag);
+        error = guest_os_new(config->wasi, &instance->os, diag);
         if (error) {
             return error;
         }
@@ -104,6 +118,9 @@ static int link_and_start(struct wm_instance *instance, const struct wm_instance
     start_clock(instance);
     error = wasm_instance_new(instance->store, instance->module->object, resolve, instance,
                               &instance->wasm, diag);
+    if (error == WM_E_UNLINKABLE && instance->unknown[0]) {
+        wm_diag_set(diag, error, "%s", instance->unknown);
+    }
     if (error == WM_E_TRAP) {
         instance->trap = wasm_store_report(instance->store)->trap;
         error = instance->trap == WASM_TRAP_EXIT ? WM_E_EXITED : WM_E_TRAP;

@@ -205,6 +205,16 @@ static int status_of_trap(enum wm_trap trap)
                                        : CLI_TRAP;
 }
 
+/* Who asked for a free port has to be told which. */
+static void print_listening(void *self, const char *given, const char *bound)
+{
+    (void)self;
+    size_t len = strlen(given);
+    if (len > 2 && strcmp(given + len - 2, ":0") == 0) {
+        fprintf(stderr, "wardmote: listening on %s\n", bound);
+    }
+}
+
 static int execute(struct request *request)
 {
     struct wm_run_config *config = &request->config;
@@ -263,6 +273,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     config->wasi.env = request.env;
     config->wasi.dirs = request.dirs;
     config->wasi.listen = request.listen;
+    config->wasi.listening = print_listening;
     if (config->invoke) {
         config->invoke_args = request.args + 1;
         config->invoke_arg_count = config->wasi.arg_count - 1;
