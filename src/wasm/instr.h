@@ -24,7 +24,8 @@ struct wasm_instr {
         } block;
         struct { /* one or two indices: locals, functions, tables, segments, labels */
             uint32_t idx;
-            uint32_t idx2; /* call_indirect: table; table.copy: source; X.init: the table or memory */
+            uint32_t
+                idx2; /* call_indirect: table; table.copy: source; X.init: the table or memory */
         };
         struct {
             uint32_t align_log2;

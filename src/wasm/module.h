@@ -1,12 +1,12 @@
 /* module.h: a WebAssembly module, decoded and validated; the one form that feeds everything else.
  *
  * wasm_module_decode reads the binary format (core specification 2.0 chapter 5, with extended
- * constant expressions and tail calls) and wasm_module_validate checks it against chapter 3. Input is
- * hostile: every failure names the byte offset and the reason, and work is linear in the input's
+ * constant expressions and tail calls) and wasm_module_validate checks it against chapter 3. Input
+ * is hostile: every failure names the byte offset and the reason, and work is linear in the input's
  * size within the limits below. Nothing may be translated, linked or stored that was not validated.
  *
- * Memory: everything lives in the caller's arena; names, bodies and data are views into the caller's
- * bytes, which must outlive the module. Pure: no I/O, no globals, any thread.
+ * Memory: everything lives in the caller's arena; names, bodies and data are views into the
+ * caller's bytes, which must outlive the module. Pure: no I/O, no globals, any thread.
  *
  * A component (WASI 0.2 and later: layer 1 of the binary format) is recognised and refused with
  * WM_E_UNSUPPORTED and the way out: build for wasm32-wasi, or take the core module out of it. */
@@ -58,10 +58,10 @@ struct wasm_export {
 /* Constant expression (3.3.10, and the extended-const proposal). The common forms are one step; the
  * others stay bytes, evaluated by wasm_constexpr_eval in the runtime. */
 enum wasm_constexpr_kind {
-    WASM_CONST_VALUE,      /* numbers, v128, ref.null: `value` */
-    WASM_CONST_FUNC,       /* ref.func `idx` */
-    WASM_CONST_GLOBAL,     /* global.get `idx` */
-    WASM_CONST_EXTENDED,   /* `code`: the instructions with their final `end` */
+    WASM_CONST_VALUE,    /* numbers, v128, ref.null: `value` */
+    WASM_CONST_FUNC,     /* ref.func `idx` */
+    WASM_CONST_GLOBAL,   /* global.get `idx` */
+    WASM_CONST_EXTENDED, /* `code`: the instructions with their final `end` */
 };
 
 struct wasm_constexpr {
@@ -84,15 +84,15 @@ struct wasm_local_run { /* `count` locals of one type, as the binary format grou
 
 struct wasm_body {
     uint32_t type_idx;
-    struct wm_view code;     /* the instructions with the final `end`, without the locals */
-    uint32_t code_offset;    /* of the first instruction in the module's bytes */
+    struct wm_view code;  /* the instructions with the final `end`, without the locals */
+    uint32_t code_offset; /* of the first instruction in the module's bytes */
     uint32_t local_run_count;
     struct wasm_local_run *local_runs;
-    uint32_t local_count;    /* declared locals, parameters not counted */
+    uint32_t local_count; /* declared locals, parameters not counted */
     /* Set by validation: */
-    uint32_t max_height;     /* of the operand stack */
-    uint32_t max_nesting;    /* of open blocks, the function's own included */
-    uint32_t instr_count;    /* instructions in `code`, `end` and `else` included */
+    uint32_t max_height;  /* of the operand stack */
+    uint32_t max_nesting; /* of open blocks, the function's own included */
+    uint32_t instr_count; /* instructions in `code`, `end` and `else` included */
 };
 
 enum wasm_segment_mode { WASM_SEGMENT_ACTIVE, WASM_SEGMENT_PASSIVE, WASM_SEGMENT_DECLARATIVE };
@@ -103,7 +103,7 @@ struct wasm_elem {
     uint32_t table_idx;
     struct wasm_constexpr offset;
     uint32_t count;
-    const uint32_t *funcs;                /* function indices; NULL when `exprs` is used */
+    const uint32_t *funcs; /* function indices; NULL when `exprs` is used */
     const struct wasm_constexpr *exprs;
 };
 
@@ -154,10 +154,11 @@ struct wasm_module {
     struct wasm_body *bodies;
     uint32_t custom_count;
     struct wasm_custom *customs;
-    uint32_t code_section_offset; /* of the code section's content: DWARF addresses count from here */
+    uint32_t
+        code_section_offset; /* of the code section's content: DWARF addresses count from here */
 
-    /* What the functions do, over all bodies; set by validation. Lets the translator treat a table as
-     * constant, a memory as never growing, and so on. */
+    /* What the functions do, over all bodies; set by validation. Lets the translator treat a table
+     * as constant, a memory as never growing, and so on. */
     bool uses_memory_grow;
     bool uses_table_mutation; /* table.set/grow/fill/copy/init anywhere */
     bool uses_tail_calls;
@@ -169,18 +170,19 @@ struct wasm_module {
 WM_MUST_CHECK int wasm_module_decode(struct wm_view bytes, struct wm_arena *arena,
                                      struct wasm_module **out, struct wm_diag *diag);
 /* Checks everything else. 0, or WM_E_MALFORMED (a body that is no expression), WM_E_INVALID,
- * WM_E_LIMIT, -ENOMEM. On success module->validated is true. The first failure ends it: a module with
- * several faults is called by the one found first, but a malformed body never merely invalid. */
+ * WM_E_LIMIT, -ENOMEM. On success module->validated is true. The first failure ends it: a module
+ * with several faults is called by the one found first, but a malformed body never merely invalid.
+ */
 WM_MUST_CHECK int wasm_module_validate(struct wasm_module *module, struct wm_diag *diag);
 
-/* The name that a person knows function `func_idx` by: the name section's, else an export's, else an
- * import's "module.name", as printable ASCII (wm_diag_quote), cut to fit; else "func[N]". Linear in
- * the name section: for messages. out_bytes >= 32. Returns out. */
+/* The name that a person knows function `func_idx` by: the name section's, else an export's, else
+ * an import's "module.name", as printable ASCII (wm_diag_quote), cut to fit; else "func[N]". Linear
+ * in the name section: for messages. out_bytes >= 32. Returns out. */
 char *wasm_module_func_name(const struct wasm_module *module, uint32_t func_idx, char *out,
                             size_t out_bytes);
 /* Reads the name section's function names into an array of func_count views (empty where there is
- * none) from the arena; a malformed name section gives no names and no error, as the specification's
- * appendix 7.4 asks. NULL when memory is short. */
+ * none) from the arena; a malformed name section gives no names and no error, as the
+ * specification's appendix 7.4 asks. NULL when memory is short. */
 WM_MUST_CHECK struct wm_view *wasm_module_func_names(const struct wasm_module *module,
                                                      struct wm_arena *arena);
 

@@ -187,8 +187,8 @@ static inline void pop(struct checker *c, uint8_t expected)
     }
 }
 
-/* Checks that `types`, one or more, lie on top, without taking them. Returns how many of them really
- * do, which is less only where the rest is UNKNOWN. */
+/* Checks that `types`, one or more, lie on top, without taking them. Returns how many of them
+ * really do, which is less only where the rest is UNKNOWN. */
 static uint32_t match_types(struct checker *c, struct types types)
 {
     uint32_t there = c->height - c->frame->height;
