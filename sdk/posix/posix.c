@@ -6,7 +6,13 @@
  * the caller can observe from inside its one process is wrong.
  *
  * fcntl replaces wasi-libc's, which knows no locks. It stands in this file with everything else, so
- * the linker never meets both. */
+ * the linker never meets both.
+ *
+ * Compiled with the flags of the program it goes into, so it must not depend on them. */
+#pragma clang diagnostic ignored "-Weverything" /* whatever those ask for */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
