@@ -167,7 +167,7 @@ WM_MUST_CHECK static inline enum wm_leb wm_cursor_sleb(struct wm_cursor *cursor,
         unsigned left = bits - shift;
         if (left < 7) {
             /* The bits from the sign bit upwards must all be equal. */
-            int8_t sign = (int8_t)((uint8_t)(byte << 1)) >> left;
+            int8_t sign = (int8_t)((int8_t)(uint8_t)(byte << 1) >> left);
             if (byte & 0x80) {
                 return WM_LEB_TOO_LONG;
             }
