@@ -153,7 +153,10 @@ struct bench_config bench_start(int argc, char **argv, int default_rounds)
         bench_die("usage: %s BUILD (started by bench/run)", argv[0]);
     }
     struct bench_config config = {.build = argv[1], .rounds = default_rounds};
-    char *command = bench_path(&config, "../wardmote");
+    char *command;
+    if (asprintf(&command, "%s/wardmote", config.build) < 0) {
+        bench_die("out of memory");
+    }
     config.wardmote = access(command, X_OK) == 0 ? command : NULL;
     const char *rounds = getenv("BENCH_ROUNDS");
     if (rounds != NULL) {
