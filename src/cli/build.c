@@ -196,7 +196,7 @@ static const char *const flags_link[] = {
 static int build(const struct request *request)
 {
     char clang[PATH_MAX], linker[PATH_MAX], use_linker[PATH_MAX + 16];
-    char sdk[PATH_MAX - 32], sdk_include[PATH_MAX], sdk_lib[PATH_MAX];
+    char sdk[PATH_MAX - 32], sdk_include[PATH_MAX], sdk_source[PATH_MAX];
     int status = check_tools(request, clang, linker);
     if (status) {
         return status;
@@ -213,32 +213,30 @@ static int build(const struct request *request)
     if (!request->level) {
         add(&words, "-O2");
     }
+    /* In the order in which they are searched: C++, clang's own, ours for what the guests' library lacks, the
+     * guests' library. */
+    add(&words, "-cxx-isystem");
+    add(&words, GUEST_INCLUDE "/c++/v1");
     bool have_sdk = find_sdk(sdk, sizeof sdk);
     if (have_sdk) {
         snprintf(sdk_include, sizeof sdk_include, "%s/include", sdk);
-        add(&words, "-isystem");
+        add(&words, "-idirafter");
         add(&words, sdk_include);
     }
-    add(&words, "-cxx-isystem");
-    add(&words, GUEST_INCLUDE "/c++/v1");
     add(&words, "-idirafter");
     add(&words, GUEST_INCLUDE);
+    if (have_sdk && !request->no_link) {
+        snprintf(sdk_source, sizeof sdk_source, "%s/posix.c", sdk);
+        add(&words, "-xc");
+        add(&words, sdk_source);
+        add(&words, "-xnone");
+    }
     for (size_t i = 0; i < request->arg_count; i++) {
         add(&words, request->args[i]);
     }
     if (!request->no_link) {
         if (request->reactor) {
             add(&words, "-mexec-model=reactor");
-        }
-        if (have_sdk) {
-            snprintf(sdk_lib, sizeof sdk_lib, "%s/posix.c", sdk);
-            if (access(sdk_lib, R_OK) == 0) {
-                add(&words, "-x");
-                add(&words, "c");
-                add(&words, sdk_lib);
-                add(&words, "-x");
-                add(&words, "none");
-            }
         }
         if (request->cxx) {
             add(&words, "-lc++");
