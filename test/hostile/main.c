@@ -405,10 +405,11 @@ static void run_fuel(void)
         wasm_store_free(guest.store);
         bool well = neighbour_well();
         bool ends_itself = strcmp(loops[i], "one_huge_fill") == 0 && options.mode != WASM_MODE_DET;
-        report((trap == WASM_TRAP_OUT_OF_FUEL || (ends_itself && trap == WASM_TRAP_NONE)) &&
-                   left >= 0 && left <= 1000000 && well,
-               "loops", loops[i], "fuel: trap %s, %" PRId64 " left",
-               trap ? wasm_trap_text(trap) : "none", left);
+        bool spent = trap == WASM_TRAP_OUT_OF_FUEL && left <= 0;
+        char what[64];
+        snprintf(what, sizeof what, "%s, out of fuel", loops[i]);
+        report((spent || (ends_itself && trap == WASM_TRAP_NONE)) && well, "loops", what,
+               "trap %s, %" PRId64 " left", trap ? wasm_trap_text(trap) : "none", left);
     }
     wasm_object_close(guest.object);
 }
