@@ -6,7 +6,7 @@
 #   check NAME COMMAND...             one test: passes when COMMAND succeeds
 #   skip NAME REASON
 #   run [OPTION...] MODULE [ARG...]   wardmote run; leaves $status, $work/out, $work/err
-#   is STATUS [OUT [ERR]]             about the last run: exit status (A|B: either), and patterns (grep -E)
+#   is STATUS [OUT [ERR]]             about the last run: exit status (A|B: either), and patterns (grep -E; ^$: nothing at all)
 #   compile SOURCE [FLAG...]          wardmote build; prints the path of the module
 #   finish                            the plan line; the exit status of the script
 set -u
@@ -47,11 +47,18 @@ run() {
     status=$?
 }
 
+matches() { # PATTERN FILE; ^$ means an empty file
+    case $1 in
+    "") return 0 ;;
+    "^\$") [ ! -s "$2" ] ;;
+    *) grep -Eq -- "$1" "$2" ;;
+    esac
+}
+
 is() {
     good=0
     case "|$1|" in *"|$status|"*) ;; *) good=1 ;; esac
-    [ -z "${2:-}" ] || grep -Eq -- "$2" "$work/out" || good=1
-    [ -z "${3:-}" ] || grep -Eq -- "$3" "$work/err" || good=1
+    matches "${2:-}" "$work/out" && matches "${3:-}" "$work/err" || good=1
     [ $good -eq 0 ] && return
     echo "wanted: exit status $1, output /${2:-}/, errors /${3:-}/"
     echo "exit status $status; output:"

@@ -130,8 +130,10 @@ static int echo_server(int count)
 static int use_memory(unsigned long mib)
 {
     unsigned long have = 0;
-    for (char *at; have < mib && (at = malloc(1 << 20)); have++) {
+    static char *volatile blocks[4096]; /* or the compiler drops them */
+    for (char *at; have < mib && have < 4096 && (at = malloc(1 << 20)); have++) {
         memset(at, (int)have, 1 << 20);
+        blocks[have] = at;
     }
     printf("%lu MiB\n", have);
     return have == mib ? 0 : 3;
