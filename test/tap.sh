@@ -18,6 +18,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 guests=$build/test-guests
 cache=$build/test-cache
+export WARDMOTE_WASMC=$build/wardmote-wasmc # for programs that lie elsewhere
 mkdir -p "$guests" "$cache"
 chmod 700 "$cache"
 count=0
