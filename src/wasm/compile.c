@@ -162,7 +162,8 @@ static int start(struct watch *watch, struct wm_diag *diag)
     return 0;
 }
 
-/* One message off the pipe; false at its end. A half message is a child that broke off: ignored. */
+/* One message off the pipe; false at its end, and on half a message, which a sound child never
+ * sends. */
 static bool take_message(struct watch *watch)
 {
     struct wasmc_message message;
@@ -188,16 +189,17 @@ static int watch_child(struct watch *watch, struct wm_diag *diag)
     int64_t wall_seconds = (int64_t)watch->cpu_seconds * WALL_FACTOR + WALL_SECONDS_BASE;
     int64_t deadline = host_monotonic_ns() + wall_seconds * INT64_C(1000000000);
     int64_t told = host_monotonic_ns();
-    bool ended = false, readable = false, open = true;
-    while (!ended || (open && readable)) {
-        int err = host_process_poll(&watch->process, open ? watch->report_fd : -1, POLL_MS, &ended,
-                                    &readable);
+    bool ended = false, readable = false;
+    while (!ended || readable) {
+        int err = host_process_poll(&watch->process, watch->report_fd, POLL_MS, &ended, &readable);
         if (err) {
             host_process_kill(&watch->process);
             return wm_diag_default(diag, err, "compiler: waiting for it");
         }
-        if (readable) {
-            open = take_message(watch);
+        if (readable && !take_message(watch)) {
+            /* Closed, so that a child that goes on writing ends instead of waiting for us. */
+            host_file_close(watch->report_fd);
+            watch->report_fd = -1;
         }
         int64_t now = host_monotonic_ns();
         if (watch->job->progress && watch->total && now - told >= POLL_MS * INT64_C(1000000)) {
