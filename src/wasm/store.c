@@ -91,7 +91,8 @@ int wasm_store_new(const struct wasm_store_limits *limits, struct wasm_store **o
     }
     store->running.fault_addr = UINT64_MAX;
     store->report.fault_addr = UINT64_MAX;
-    store->budget = (struct wasm_budget){INT64_MAX, (int64_t)filled->frame_bytes};
+    store->budget.fuel = INT64_MAX;
+    store->budget.frame_left = (int64_t)filled->frame_bytes;
     *out = store;
     return 0;
 }
@@ -140,8 +141,9 @@ void wasm_store_clear(struct wasm_store *store, struct wasm_instance *keep)
     }
     atomic_store(&store->running.pending, WASM_TRAP_NONE);
     store->deadline_ns = 0;
-    store->suspending = false;
-    store->budget = (struct wasm_budget){INT64_MAX, (int64_t)store->limits.frame_bytes};
+    store->suspend = WASM_SUSPEND_OFF;
+    store->budget.fuel = INT64_MAX;
+    store->budget.frame_left = (int64_t)store->limits.frame_bytes;
     store->report.trap = WASM_TRAP_NONE;
     store->report.frame_count = 0;
     store->report.truncated = false;

@@ -40,25 +40,41 @@ LLVMTypeRef tl_valtype(const struct tl *tl, uint8_t valtype)
     }
 }
 
-LLVMTypeRef tl_func_type(struct tl *tl, uint32_t type_idx)
+const struct tl_type *tl_type(struct tl *tl, uint32_t type_idx)
 {
     uint32_t canon = tl->module->type_canon[type_idx];
-    if (!tl->type_llvm[canon]) {
-        const struct wasm_functype *type = &tl->module->types[canon];
-        LLVMTypeRef params[WASM_PARAMS_MAX + 2];
-        unsigned count = 0;
-        params[count++] = tl->t.ptr;
-        for (uint32_t i = 0; i < type->param_count; i++) {
-            params[count++] = tl_valtype(tl, type->params[i]);
-        }
-        if (type->result_count > 1) {
-            params[count++] = tl->t.ptr;
-        }
-        LLVMTypeRef result =
-            type->result_count ? tl_valtype(tl, type->results[0]) : tl->t.void_;
-        tl->type_llvm[canon] = LLVMFunctionType(result, params, count, 0);
+    struct tl_type *out = &tl->types[canon];
+    if (out->llvm) {
+        return out;
     }
-    return tl->type_llvm[canon];
+    const struct wasm_functype *type = &tl->module->types[canon];
+    out->places = wm_alloc_zero(type->param_count, sizeof *out->places);
+    if (!out->places) {
+        return NULL;
+    }
+    LLVMTypeRef params[1 + 5 + 8 + 2];
+    unsigned count = 0;
+    params[count++] = tl->t.ptr;
+    struct wasm_places places = wasm_abi_places(type);
+    bool more_params = places.more_params;
+    for (uint32_t i = 0; i < type->param_count; i++) {
+        if (wasm_abi_next(&places, type->params[i])) {
+            out->places[i] = count;
+            params[count++] = tl_valtype(tl, type->params[i]);
+        } else {
+            out->places[i] = TL_IN_MEMORY + out->memory_count++;
+        }
+    }
+    out->register_count = count - 1;
+    if (more_params) {
+        params[count++] = tl->t.ptr;
+    }
+    if (type->result_count > 1) {
+        params[count++] = tl->t.ptr;
+    }
+    LLVMTypeRef result = type->result_count ? tl_valtype(tl, type->results[0]) : tl->t.void_;
+    out->llvm = LLVMFunctionType(result, params, count, 0);
+    return out;
 }
 
 void tl_decorate(struct tl *tl, LLVMValueRef func)
@@ -76,14 +92,12 @@ LLVMValueRef tl_declare(struct tl *tl, uint32_t func_idx)
     if (!tl->funcs[func_idx]) {
         char name[16];
         (void)snprintf(name, sizeof name, "f%u", func_idx);
-        LLVMTypeRef type = tl_func_type(tl, tl->module->func_types[func_idx]);
-        LLVMValueRef func = LLVMAddFunction(tl->llvm, name, type);
-        LLVMSetFunctionCallConv(func, TL_CALLCONV);
-        tl_decorate(tl, func);
-        if (tl->attr_ctx) {
-            LLVMAddAttributeAtIndex(func, 1, tl->attr_ctx);
+        const struct tl_type *type = tl_type(tl, tl->module->func_types[func_idx]);
+        if (!type) {
+            return NULL;
         }
-        tl->funcs[func_idx] = func;
+        tl->funcs[func_idx] = LLVMAddFunction(tl->llvm, name, type->llvm);
+        tl_decorate(tl, tl->funcs[func_idx]);
     }
     return tl->funcs[func_idx];
 }
@@ -318,11 +332,10 @@ static int init(struct tl *tl)
     tl->optimise = tl->options.tier == WASM_TIER_OPTIMISED;
     tl->layout =
         wasm_abi_layout(module->imported_funcs, module->table_count, module->global_count);
-    tl->type_llvm = wm_alloc_zero(module->type_count, sizeof *tl->type_llvm);
-    tl->type_used = wm_alloc_zero(module->type_count, sizeof *tl->type_used);
+    tl->types = wm_alloc_zero(module->type_count, sizeof *tl->types);
     tl->funcs = wm_alloc_zero(module->func_count, sizeof *tl->funcs);
     tl->inlines = wm_alloc_zero(module->imported_funcs, sizeof *tl->inlines);
-    if (!tl->type_llvm || !tl->type_used || !tl->funcs || !tl->inlines) {
+    if (!tl->types || !tl->funcs || !tl->inlines) {
         return -ENOMEM;
     }
     int err = study_imports(tl);
@@ -366,8 +379,10 @@ static void fini(struct tl *tl)
     if (tl->context) {
         LLVMContextDispose(tl->context);
     }
-    wm_free(tl->type_llvm);
-    wm_free(tl->type_used);
+    for (uint32_t i = 0; tl->types && i < tl->module->type_count; i++) {
+        wm_free(tl->types[i].places);
+    }
+    wm_free(tl->types);
     wm_free(tl->funcs);
     wm_free(tl->inlines);
 }
@@ -402,13 +417,15 @@ static int build_functions(struct tl *tl, const struct wasm_translate_progress *
 
 /* One pair of thunks for each canonical type, whether or not this module calls through it: a host may
  * call any function whose type the module names. */
-static void build_thunks(struct tl *tl)
+static int build_thunks(struct tl *tl)
 {
-    for (uint32_t i = 0; i < tl->module->type_count; i++) {
+    int err = 0;
+    for (uint32_t i = 0; !err && i < tl->module->type_count; i++) {
         if (tl->module->type_canon[i] == i) {
-            tl_thunks(tl, i);
+            err = tl_thunks(tl, i);
         }
     }
+    return err;
 }
 
 static int run_passes(struct tl *tl)
@@ -465,7 +482,9 @@ int wasm_translate(const struct wasm_module *module, const struct wasm_options *
         err = build_functions(&tl, progress);
     }
     if (!err) {
-        build_thunks(&tl);
+        err = build_thunks(&tl);
+    }
+    if (!err) {
         if (tl.debug) {
             LLVMDIBuilderFinalize(tl.debug);
         }

@@ -447,7 +447,7 @@ static void leave(struct tl_func *f)
             first = value;
         } else {
             LLVMValueRef place = tl_offset(tl, tl->at, f->more_results, 16 * (uint64_t)(i - 1));
-            LLVMBuildStore(tl->at, value, place);
+            LLVMSetAlignment(LLVMBuildStore(tl->at, value, place), 8);
         }
     }
     tl_sync(f);
@@ -588,49 +588,75 @@ static int push_arg(struct tl_func *f, LLVMValueRef value)
 static LLVMValueRef more_buffer(struct tl_func *f, uint32_t count)
 {
     struct tl *tl = f->tl;
-    if (f->more_room < count) {
-        f->more_room = count;
-        LLVMTypeRef type = LLVMArrayType2(tl->t.v2i64, count);
+    if (f->more_room < count) { /* at least doubled, so that all of them together stay small */
+        f->more_room = count > 2 * f->more_room ? count : 2 * f->more_room;
+        LLVMTypeRef type = LLVMArrayType2(tl->t.v2i64, f->more_room);
         f->more_buffer = LLVMBuildAlloca(tl->entry, type, "");
         LLVMSetAlignment(f->more_buffer, 16);
     }
     return f->more_buffer;
 }
 
-/* A musttail call cannot hand on r13 changed: it is restored before the jump. See abi.h. */
+/* Hands the arguments over: in registers, the rest at more_params. */
+static int pass_args(struct tl_func *f, const struct wasm_functype *type,
+                     const struct tl_type *places, LLVMValueRef ctx, bool tail)
+{
+    struct tl *tl = f->tl;
+    uint32_t memory = places->memory_count, results = type->result_count;
+    uint32_t more_results = results > 1 ? results - 1 : 0;
+    LLVMValueRef buffer = NULL;
+    if (tail && memory) {
+        buffer =
+            tl_offset(tl, tl->at, tl_budget(f), offsetof(struct wasm_budget, tail_params));
+    } else if (!tail && (memory || more_results)) {
+        /* One buffer for both: the callee has read its parameters when it writes results. */
+        buffer = more_buffer(f, memory > more_results ? memory : more_results);
+    }
+    f->args.count = 0;
+    int err = push_arg(f, ctx);
+    size_t first = f->stack.count - type->param_count;
+    for (uint32_t i = 0; !err && i < type->param_count; i++) {
+        LLVMValueRef value = plain(f, f->stack.items[first + i]);
+        if (places->places[i] < TL_IN_MEMORY) {
+            err = push_arg(f, value);
+        } else {
+            uint64_t at = 16 * (uint64_t)(places->places[i] - TL_IN_MEMORY);
+            LLVMSetAlignment(LLVMBuildStore(tl->at, value, tl_offset(tl, tl->at, buffer, at)), 8);
+        }
+    }
+    f->stack.count = first;
+    if (!err && memory) {
+        err = push_arg(f, buffer);
+    }
+    if (!err && more_results) {
+        err = push_arg(f, tail ? f->more_results : buffer);
+    }
+    return err;
+}
+
+/* A tail call is one because all its arguments are in registers, its result is the caller's, and
+ * nothing stands between it and the return: LLVM then emits a jump, at every level of optimisation.
+ * (musttail would promise the same, but for equal parameters or for tailcc only; see abi.h.) */
 static int emit_call(struct tl_func *f, uint32_t type_idx, LLVMValueRef code, LLVMValueRef ctx,
                      bool tail)
 {
     struct tl *tl = f->tl;
     const struct wasm_functype *type = &tl->module->types[type_idx];
-    f->args.count = 0;
-    int err = push_arg(f, ctx);
-    size_t first = f->stack.count - type->param_count;
-    for (size_t i = first; !err && i < f->stack.count; i++) {
-        err = push_arg(f, plain(f, f->stack.items[i]));
-    }
-    if (!err && type->result_count > 1) {
-        err = push_arg(f, tail ? f->more_results : more_buffer(f, type->result_count - 1));
-    }
+    const struct tl_type *places = tl_type(tl, type_idx);
+    int err = places && code ? pass_args(f, type, places, ctx, tail) : -ENOMEM;
     if (err) {
         return err;
     }
-    f->stack.count = first;
     f->calls = true;
     tl_sync(f);
     if (tail && tl->det) {
         give_frame_back(f);
     }
-    LLVMTypeRef func_type = tl_func_type(tl, type_idx);
     LLVMValueRef call =
-        LLVMBuildCall2(tl->at, func_type, code, f->args.items, (unsigned)f->args.count, "");
-    LLVMSetInstructionCallConv(call, TL_CALLCONV);
+        LLVMBuildCall2(tl->at, places->llvm, code, f->args.items, (unsigned)f->args.count, "");
     LLVMAddCallSiteAttribute(call, LLVMAttributeFunctionIndex, tl->attr_nounwind);
-    if (tl->attr_ctx) {
-        LLVMAddCallSiteAttribute(call, 1, tl->attr_ctx);
-    }
     if (tail) {
-        LLVMSetTailCallKind(call, LLVMTailCallKindMustTail);
+        LLVMSetTailCallKind(call, LLVMTailCallKindTail);
         if (type->result_count) {
             LLVMBuildRet(tl->at, call);
         } else {
@@ -646,7 +672,9 @@ static int emit_call(struct tl_func *f, uint32_t type_idx, LLVMValueRef code, LL
     for (uint32_t i = 1; i < type->result_count; i++) {
         LLVMValueRef place = tl_offset(tl, tl->at, f->more_buffer, 16 * (uint64_t)(i - 1));
         LLVMTypeRef result = tl_valtype(tl, type->results[i]);
-        tl_push(f, type->results[i], LLVMBuildLoad2(tl->at, result, place, ""));
+        LLVMValueRef value = LLVMBuildLoad2(tl->at, result, place, "");
+        LLVMSetAlignment(value, 8);
+        tl_push(f, type->results[i], value);
     }
     return 0;
 }
@@ -766,6 +794,24 @@ static uint8_t local_type(const struct tl_func *f, uint32_t idx)
     return f->body->local_runs[low].valtype;
 }
 
+/* Built at the end of the entry block, so before anything that could change more_params. */
+static LLVMValueRef first_value(struct tl_func *f, uint32_t idx, LLVMTypeRef type)
+{
+    struct tl *tl = f->tl;
+    if (idx >= f->type->param_count) {
+        return LLVMConstNull(type);
+    }
+    uint32_t place = f->places->places[idx];
+    if (place < TL_IN_MEMORY) {
+        return LLVMGetParam(f->llvm, place);
+    }
+    uint64_t at = 16 * (uint64_t)(place - TL_IN_MEMORY);
+    LLVMValueRef value =
+        LLVMBuildLoad2(tl->entry, type, tl_offset(tl, tl->entry, f->more_params, at), "");
+    LLVMSetAlignment(value, 8);
+    return value;
+}
+
 /* A body of a few bytes may declare 50,000 locals: only those that it uses cost anything. */
 static struct tl_local *local_at(struct tl_func *f, uint32_t idx)
 {
@@ -775,9 +821,7 @@ static struct tl_local *local_at(struct tl_func *f, uint32_t idx)
         local->type = local_type(f, idx);
         LLVMTypeRef type = tl_valtype(tl, local->type);
         local->slot = LLVMBuildAlloca(tl->entry, type, "");
-        bool is_param = idx < f->type->param_count;
-        LLVMValueRef first = is_param ? LLVMGetParam(f->llvm, idx + 1) : LLVMConstNull(type);
-        LLVMBuildStore(tl->entry, first, local->slot);
+        LLVMBuildStore(tl->entry, first_value(f, idx, type), local->slot);
         local->epoch = 0;
         if (wm_vec_push(&f->locals_used, idx) != 0) {
             f->short_of_memory = true;
@@ -1041,10 +1085,15 @@ static int begin(struct tl_func *f, uint32_t body_idx)
     f->type = &tl->module->types[f->body->type_idx];
     f->func_idx = tl->module->imported_funcs + body_idx;
     f->llvm = tl_declare(tl, f->func_idx);
+    f->places = tl_type(tl, f->body->type_idx);
+    if (!f->llvm || !f->places) {
+        return -ENOMEM;
+    }
     f->offset = f->body->code_offset;
     f->ctx = LLVMGetParam(f->llvm, 0);
-    f->more_results =
-        f->type->result_count > 1 ? LLVMGetParam(f->llvm, f->type->param_count + 1) : NULL;
+    uint32_t next = 1 + f->places->register_count;
+    f->more_params = f->places->memory_count ? LLVMGetParam(f->llvm, next++) : NULL;
+    f->more_results = f->type->result_count > 1 ? LLVMGetParam(f->llvm, next) : NULL;
     f->base = f->budget = f->services = f->memory_cell = f->type_ids = NULL;
     f->stack.count = f->saved.count = f->frames.count = 0;
     f->epoch++;

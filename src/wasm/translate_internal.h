@@ -24,8 +24,6 @@
 #include "wasm/options.h"
 #include "wasm/trap.h"
 
-#define TL_CALLCONV 18u /* llvm::CallingConv::Tail, which the C API has no name for */
-
 struct tl_types {
     LLVMTypeRef void_, i1, i8, i16, i32, i64, i128, f32, f64, ptr;
     LLVMTypeRef v16i8, v8i16, v4i32, v2i64, v4f32, v2f64, v8i8, v4i16, v2i32, v2f32;
@@ -37,6 +35,17 @@ enum tl_alias { TL_ALIAS_GUEST, TL_ALIAS_GLOBAL, TL_ALIAS_CELL, TL_ALIAS_BUDGET,
 struct tl_table {
     bool closed;     /* holds functions defined in this module or null, for ever */
     bool fixed_size; /* limits.min elements, for ever */
+};
+
+#define TL_IN_MEMORY 0x80000000u
+
+/* A function type as LLVM has it. places[i]: the LLVM parameter that wasm parameter i is, or
+ * TL_IN_MEMORY + its place at more_params. */
+struct tl_type {
+    LLVMTypeRef llvm; /* NULL until used */
+    uint32_t *places;
+    uint32_t register_count; /* LLVM parameters that are wasm parameters */
+    uint32_t memory_count;
 };
 
 struct tl {
@@ -59,14 +68,13 @@ struct tl {
     struct tl_types t;
     LLVMTypeRef entry_type, entry_call_type; /* entry thunks; services and host calls */
 
-    LLVMTypeRef *type_llvm; /* [type_count], by canonical type; NULL until used */
-    bool *type_used;        /* [type_count]: thunks are wanted */
+    struct tl_type *types;  /* [type_count], by canonical type */
     LLVMValueRef *funcs;    /* [func_count]; NULL until used, and for imports */
     const struct tl_inline **inlines; /* [imported_funcs]; of the module `cp` */
 
     LLVMAttributeRef attrs[16];
     unsigned attr_count;
-    LLVMAttributeRef attr_ctx, attr_nomerge, attr_nounwind;
+    LLVMAttributeRef attr_nomerge, attr_nounwind;
     unsigned md_invariant, md_tbaa, md_prof;
     LLVMValueRef md_empty, md_unlikely, md_alias[TL_ALIAS_KINDS];
 };
@@ -117,11 +125,12 @@ struct tl_func {
     struct tl *tl;
     const struct wasm_body *body;
     const struct wasm_functype *type;
+    const struct tl_type *places;
     uint32_t func_idx;
     LLVMValueRef llvm;
     LLVMMetadataRef debug_scope;
     LLVMBasicBlockRef entry_block, body_block;
-    LLVMValueRef ctx, more_results;
+    LLVMValueRef ctx, more_params, more_results;
     LLVMValueRef base, budget, services, memory_cell, type_ids; /* invariants; NULL until used */
 
     WM_VEC(struct tl_operand) stack;
@@ -147,7 +156,7 @@ struct tl_func {
     LLVMValueRef fuel_charge; /* the subtraction at the start of the present run */
     uint64_t fuel_run;        /* its amount so far */
     bool fuel_stale;          /* budget->fuel does not yet have it */
-    LLVMValueRef more_buffer; /* results beyond the first, of callees */
+    LLVMValueRef more_buffer; /* parameters and results that callees have in memory */
     uint32_t more_room;
     uint32_t offset;          /* of the present instruction in the module */
 };
@@ -160,8 +169,9 @@ struct tl_inline {
 };
 
 /* translate.c */
-LLVMTypeRef tl_func_type(struct tl *tl, uint32_t type_idx);
-LLVMValueRef tl_declare(struct tl *tl, uint32_t func_idx);
+/* NULL: out of memory. */
+const struct tl_type *tl_type(struct tl *tl, uint32_t type_idx);
+LLVMValueRef tl_declare(struct tl *tl, uint32_t func_idx); /* NULL: out of memory */
 LLVMTypeRef tl_valtype(const struct tl *tl, uint8_t valtype);
 void tl_decorate(struct tl *tl, LLVMValueRef func);
 
@@ -213,7 +223,7 @@ LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value);
 uint8_t tl_nan_flag(const struct tl_func *f, LLVMTypeRef type);
 
 /* translate_thunk.c */
-void tl_thunks(struct tl *tl, uint32_t type_idx);
+WM_MUST_CHECK int tl_thunks(struct tl *tl, uint32_t type_idx);
 
 /* translate_inline.c: 0, or WM_E_INVALID naming the import */
 WM_MUST_CHECK int tl_inline_find(struct tl *tl, const struct wasm_import *import,

@@ -26,49 +26,65 @@ static LLVMValueRef thunk(struct tl *tl, char letter, uint32_t type_idx, LLVMTyp
     return func;
 }
 
-static void entry_thunk(struct tl *tl, uint32_t type_idx)
+/* An array of wasm values in the thunk's frame. */
+static LLVMValueRef value_array(struct tl *tl, uint32_t count)
+{
+    LLVMTypeRef type = LLVMArrayType2(tl->t.v2i64, count ? count : 1);
+    LLVMValueRef values = LLVMBuildAlloca(tl->at, type, "");
+    LLVMSetAlignment(values, 16);
+    return values;
+}
+
+static void entry_thunk(struct tl *tl, uint32_t type_idx, const struct tl_type *places)
 {
     const struct wasm_functype *type = &tl->module->types[type_idx];
     LLVMValueRef func = thunk(tl, 'e', type_idx, tl->entry_type);
     LLVMValueRef values = LLVMGetParam(func, 2);
-    LLVMValueRef args[WASM_PARAMS_MAX + 2];
-    unsigned count = 0;
-    args[count++] = LLVMGetParam(func, 0);
+    LLVMValueRef args[1 + 5 + 8 + 2];
+    args[0] = LLVMGetParam(func, 0);
+    unsigned count = 1 + places->register_count;
+    if (places->memory_count) {
+        args[count++] = value_array(tl, places->memory_count);
+    }
     for (uint32_t i = 0; i < type->param_count; i++) {
         LLVMTypeRef param = tl_valtype(tl, type->params[i]);
-        args[count] = LLVMBuildLoad2(tl->at, param, value_at(tl, values, i), "");
-        LLVMSetAlignment(args[count], 8);
-        count++;
+        LLVMValueRef value = LLVMBuildLoad2(tl->at, param, value_at(tl, values, i), "");
+        LLVMSetAlignment(value, 8);
+        if (places->places[i] < TL_IN_MEMORY) {
+            args[places->places[i]] = value;
+        } else {
+            LLVMValueRef more = args[1 + places->register_count];
+            LLVMBuildStore(tl->at, value, value_at(tl, more, places->places[i] - TL_IN_MEMORY));
+        }
     }
     if (type->result_count > 1) {
         args[count++] = value_at(tl, values, 1);
     }
-    LLVMTypeRef callee = tl_func_type(tl, type_idx);
-    LLVMValueRef call = LLVMBuildCall2(tl->at, callee, LLVMGetParam(func, 1), args, count, "");
-    LLVMSetInstructionCallConv(call, TL_CALLCONV);
-    if (tl->attr_ctx) {
-        LLVMAddCallSiteAttribute(call, 1, tl->attr_ctx);
-    }
+    LLVMValueRef call =
+        LLVMBuildCall2(tl->at, places->llvm, LLVMGetParam(func, 1), args, count, "");
     if (type->result_count) {
         LLVMSetAlignment(LLVMBuildStore(tl->at, call, values), 8);
     }
     LLVMBuildRetVoid(tl->at);
 }
 
-static void adapter_thunk(struct tl *tl, uint32_t type_idx)
+static void adapter_thunk(struct tl *tl, uint32_t type_idx, const struct tl_type *places)
 {
     const struct wasm_functype *type = &tl->module->types[type_idx];
-    LLVMValueRef func = thunk(tl, 'a', type_idx, tl_func_type(tl, type_idx));
-    LLVMSetFunctionCallConv(func, TL_CALLCONV);
-    if (tl->attr_ctx) {
-        LLVMAddAttributeAtIndex(func, 1, tl->attr_ctx);
-    }
+    LLVMValueRef func = thunk(tl, 'a', type_idx, places->llvm);
     uint32_t most = type->param_count > type->result_count ? type->param_count : type->result_count;
-    LLVMTypeRef array = LLVMArrayType2(tl->t.v2i64, most ? most : 1);
-    LLVMValueRef values = LLVMBuildAlloca(tl->at, array, "");
-    LLVMSetAlignment(values, 16);
+    LLVMValueRef values = value_array(tl, most);
     for (uint32_t i = 0; i < type->param_count; i++) {
-        LLVMBuildStore(tl->at, LLVMGetParam(func, i + 1), value_at(tl, values, i));
+        LLVMValueRef value;
+        if (places->places[i] < TL_IN_MEMORY) {
+            value = LLVMGetParam(func, places->places[i]);
+        } else {
+            LLVMValueRef more = LLVMGetParam(func, 1 + places->register_count);
+            LLVMValueRef place = value_at(tl, more, places->places[i] - TL_IN_MEMORY);
+            value = LLVMBuildLoad2(tl->at, tl_valtype(tl, type->params[i]), place, "");
+            LLVMSetAlignment(value, 8);
+        }
+        LLVMSetAlignment(LLVMBuildStore(tl->at, value, value_at(tl, values, i)), 8);
     }
     LLVMValueRef binding = LLVMGetParam(func, 0);
     LLVMValueRef place =
@@ -79,8 +95,8 @@ static void adapter_thunk(struct tl *tl, uint32_t type_idx)
     for (uint32_t i = 1; i < type->result_count; i++) {
         LLVMTypeRef result = tl_valtype(tl, type->results[i]);
         LLVMValueRef value = LLVMBuildLoad2(tl->at, result, value_at(tl, values, i), "");
-        LLVMValueRef more = LLVMGetParam(func, type->param_count + 1);
-        LLVMBuildStore(tl->at, value, value_at(tl, more, i - 1));
+        LLVMValueRef more = LLVMGetParam(func, LLVMCountParams(func) - 1);
+        LLVMSetAlignment(LLVMBuildStore(tl->at, value, value_at(tl, more, i - 1)), 8);
     }
     if (type->result_count) {
         LLVMTypeRef result = tl_valtype(tl, type->results[0]);
@@ -90,8 +106,13 @@ static void adapter_thunk(struct tl *tl, uint32_t type_idx)
     }
 }
 
-void tl_thunks(struct tl *tl, uint32_t type_idx)
+int tl_thunks(struct tl *tl, uint32_t type_idx)
 {
-    entry_thunk(tl, type_idx);
-    adapter_thunk(tl, type_idx);
+    const struct tl_type *places = tl_type(tl, type_idx);
+    if (!places) {
+        return -ENOMEM;
+    }
+    entry_thunk(tl, type_idx, places);
+    adapter_thunk(tl, type_idx, places);
+    return 0;
 }
