@@ -70,6 +70,10 @@ LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value)
 
 static bool folds_away(LLVMValueRef constant)
 {
+    /* A lane of a constant that is no plain number (an undefined one, an expression) has none. */
+    if (!constant || !LLVMIsAConstantFP(constant)) {
+        return true;
+    }
     LLVMBool loses;
     double number = LLVMConstRealGetDouble(constant, &loses);
     return number == 0 || number == 1 || number == -1;
