@@ -11,6 +11,7 @@
  *     anything else                   the compiler failed: signal, and the last thing LLVM said */
 #include "wasm/compile.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -54,22 +55,31 @@ struct watch {
     bool timed_out;
 };
 
-/* Copies `name` of the folder that the running program lies in. */
+/* Puts `name` of the folder that `self` lies in into `out`. */
+static bool beside(char out[PATH_MAX], const char *self, const char *name)
+{
+    const char *slash = strrchr(self, '/');
+    if (!slash) {
+        return false;
+    }
+    int wanted = snprintf(out, PATH_MAX, "%.*s/%s", (int)(slash - self), self, name);
+    return wanted > 0 && wanted < PATH_MAX && access(out, X_OK) == 0;
+}
+
+/* Beside the running program, or beside the library when this code is in one. */
 static bool beside_program(char out[PATH_MAX], const char *name)
 {
     char self[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (len <= 0) {
-        return false;
+    if (len > 0) {
+        self[len] = 0;
+        if (beside(out, self, name)) {
+            return true;
+        }
     }
-    self[len] = 0;
-    char *slash = strrchr(self, '/');
-    if (!slash) {
-        return false;
-    }
-    *slash = 0;
-    int wanted = snprintf(out, PATH_MAX, "%s/%s", self, name);
-    return wanted > 0 && wanted < PATH_MAX && access(out, X_OK) == 0;
+    Dl_info library;
+    return dladdr((const void *)(uintptr_t)&wasm_compile, &library) && library.dli_fname &&
+           library.dli_fname[0] == '/' && beside(out, library.dli_fname, name);
 }
 
 /* Build tree; an installed tree wherever it was put; the place it was configured for. */
