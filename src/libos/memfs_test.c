@@ -559,7 +559,7 @@ TEST(every_allocation_may_fail)
         failed += libos_link(root, "d/f", root, "two") != 0;
         failed += libos_rename(root, "two", root, "d/three") != 0;
         for (int i = 0; i < 6; i++) {
-            char name[2] = {(char)('a' + i), 0};
+            char name[2] = {(char)('p' + i), 0};
             failed += libos_mkdir(root, name) != 0;
         }
         if (libos_open(root, "d/f", LIBOS_READ | LIBOS_WRITE, &file) == 0) {

@@ -367,6 +367,7 @@ int port_file_adopt(struct libos *os, int fd, const struct stat *found, uint32_t
     port->file.terminal = kind == LIBOS_KIND_CHAR && isatty(fd) == 1;
     port->fd = fd;
     port->frozen = frozen;
+    port->never_waits = ops == &port_stream_ops && (fcntl(fd, F_GETFL) & O_NONBLOCK);
     *out = &port->file;
     return 0;
 }
@@ -387,5 +388,9 @@ int port_file_share(struct libos *os, int fd, uint32_t flags, struct libos_file 
     if (status >= 0 && (status & O_APPEND)) {
         flags |= LIBOS_APPEND;
     }
-    return port_file_adopt(os, own, &found, flags, !(flags & LIBOS_WRITE), out);
+    int rc = port_file_adopt(os, own, &found, flags, !(flags & LIBOS_WRITE), out);
+    if (rc == 0) {
+        port_file_of(*out)->never_waits = false; /* others may change that at any time */
+    }
+    return rc;
 }

@@ -43,6 +43,7 @@ struct port_file {
     struct libos_file file;
     int fd;
     bool frozen;
+    bool never_waits; /* a stream of ours alone, with O_NONBLOCK: a plain call does not wait */
 };
 
 static inline struct port_file *port_file_of(struct libos_file *file)

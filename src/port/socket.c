@@ -46,25 +46,15 @@ static int64_t receive_once(struct libos_file *file, const struct libos_iov *iov
     }
 }
 
-static int64_t socket_recv(struct libos_file *file, const struct libos_iov *iov, size_t count,
-                           uint32_t flags, bool *truncated)
+static WM_NOINLINE int64_t receive_rest(struct libos_file *file, const struct libos_iov *iov,
+                                        size_t count, int64_t done, uint64_t total)
 {
     struct libos_iov left[LIBOS_IOV_MAX];
-    uint64_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        total += iov[i].len;
-    }
-    int64_t done =
-        receive_once(file, iov, count, flags & LIBOS_RECV_PEEK ? MSG_PEEK : 0, truncated);
-    bool all = (flags & LIBOS_RECV_ALL) && !(flags & LIBOS_RECV_PEEK) &&
-               file->kind == LIBOS_KIND_SOCKET_STREAM;
-    if (!all || done <= 0) {
-        return done;
-    }
+    bool truncated;
     __builtin_memcpy(left, iov, count * sizeof *iov);
     size_t left_count = port_iov_advance(left, count, (size_t)done);
     while ((uint64_t)done < total) {
-        int64_t more = receive_once(file, left, left_count, 0, truncated);
+        int64_t more = receive_once(file, left, left_count, 0, &truncated);
         if (more <= 0) {
             break;
         }
@@ -72,6 +62,26 @@ static int64_t socket_recv(struct libos_file *file, const struct libos_iov *iov,
         left_count = port_iov_advance(left, left_count, (size_t)more);
     }
     return done;
+}
+
+static uint64_t total_of(const struct libos_iov *iov, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        total += iov[i].len;
+    }
+    return total;
+}
+
+static int64_t socket_recv(struct libos_file *file, const struct libos_iov *iov, size_t count,
+                           uint32_t flags, bool *truncated)
+{
+    bool peek = flags & LIBOS_RECV_PEEK;
+    int64_t done = receive_once(file, iov, count, peek ? MSG_PEEK : 0, truncated);
+    bool all = (flags & LIBOS_RECV_ALL) && !peek && file->kind == LIBOS_KIND_SOCKET_STREAM;
+    uint64_t total = total_of(iov, count);
+    return all && done > 0 && (uint64_t)done < total ? receive_rest(file, iov, count, done, total)
+                                                     : done;
 }
 
 static int64_t socket_read(struct libos_file *file, const struct libos_iov *iov, size_t count)
@@ -98,17 +108,10 @@ static int64_t send_once(struct libos_file *file, const struct libos_iov *iov, s
     }
 }
 
-static int64_t socket_send(struct libos_file *file, const struct libos_iov *iov, size_t count)
+static WM_NOINLINE int64_t send_rest(struct libos_file *file, const struct libos_iov *iov,
+                                     size_t count, int64_t done, uint64_t total)
 {
     struct libos_iov left[LIBOS_IOV_MAX];
-    uint64_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        total += iov[i].len;
-    }
-    int64_t done = send_once(file, iov, count);
-    if (done < 0 || (uint64_t)done == total || (file->flags & LIBOS_NONBLOCK)) {
-        return done;
-    }
     __builtin_memcpy(left, iov, count * sizeof *iov);
     size_t left_count = port_iov_advance(left, count, (size_t)done);
     while ((uint64_t)done < total) {
@@ -120,6 +123,16 @@ static int64_t socket_send(struct libos_file *file, const struct libos_iov *iov,
         left_count = port_iov_advance(left, left_count, (size_t)more);
     }
     return done;
+}
+
+static int64_t socket_send(struct libos_file *file, const struct libos_iov *iov, size_t count)
+{
+    uint64_t total = total_of(iov, count);
+    int64_t done = send_once(file, iov, count);
+    if (done < 0 || (uint64_t)done == total || (file->flags & LIBOS_NONBLOCK)) {
+        return done;
+    }
+    return send_rest(file, iov, count, done, total);
 }
 
 static int socket_shutdown(struct libos_file *file, bool reading, bool writing)

@@ -14,16 +14,20 @@
 
 enum direction { READING, WRITING };
 
-static ssize_t try_now(int fd, enum direction direction, const struct iovec *vec, size_t count)
-{
-    return direction == READING ? PORT_CALL(preadv2(fd, vec, (int)count, -1, RWF_NOWAIT))
-                                : PORT_CALL(pwritev2(fd, vec, (int)count, -1, RWF_NOWAIT));
-}
-
 static ssize_t plain(int fd, enum direction direction, const struct iovec *vec, size_t count)
 {
     return direction == READING ? PORT_CALL(readv(fd, vec, (int)count))
                                 : PORT_CALL(writev(fd, vec, (int)count));
+}
+
+static ssize_t try_now(const struct port_file *port, enum direction direction,
+                       const struct iovec *vec, size_t count)
+{
+    if (port->never_waits) {
+        return plain(port->fd, direction, vec, count);
+    }
+    return direction == READING ? PORT_CALL(preadv2(port->fd, vec, (int)count, -1, RWF_NOWAIT))
+                                : PORT_CALL(pwritev2(port->fd, vec, (int)count, -1, RWF_NOWAIT));
 }
 
 /* 0 when the descriptor is ready, -EAGAIN when it is not and the file does not wait. */
@@ -41,22 +45,22 @@ static int wait_ready(struct libos_file *file, enum direction direction)
 static int64_t move_some(struct libos_file *file, enum direction direction,
                          const struct libos_iov *iov, size_t count)
 {
-    int fd = port_file_of(file)->fd;
+    const struct port_file *port = port_file_of(file);
     const struct iovec *vec = (const struct iovec *)iov;
     bool waited = false;
     for (;;) {
-        ssize_t done = try_now(fd, direction, vec, count);
+        ssize_t done = try_now(port, direction, vec, count);
         if (done >= 0) {
             return done;
         }
-        bool no_such_call = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
         if (errno == EINTR) {
             if (libos_interrupted(file->os)) {
                 return -LIBOS_EINTR;
             }
             continue;
         }
-        if (errno != EAGAIN && !no_such_call) {
+        bool no_such_call = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
+        if ((errno != EAGAIN && !no_such_call) || (no_such_call && port->never_waits)) {
             return -errno;
         }
         if (!waited || no_such_call) {
@@ -69,7 +73,8 @@ static int64_t move_some(struct libos_file *file, enum direction direction,
                 continue;
             }
         }
-        done = plain(fd, direction, vec, count);
+        /* Ready, says ppoll, yet RWF_NOWAIT does not do it: not here, or not now. */
+        done = plain(port->fd, direction, vec, count);
         if (done >= 0) {
             return done;
         }
@@ -88,18 +93,11 @@ static int64_t stream_read(struct libos_file *file, const struct libos_iov *iov,
     return move_some(file, READING, iov, count);
 }
 
-/* All of it, as a blocking write does, unless the file does not wait. */
-static int64_t stream_write(struct libos_file *file, const struct libos_iov *iov, size_t count)
+/* The rest of a write of which `done` bytes went through. Out of line, as the copy is large. */
+static WM_NOINLINE int64_t write_rest(struct libos_file *file, const struct libos_iov *iov,
+                                      size_t count, int64_t done, uint64_t total)
 {
     struct libos_iov left[LIBOS_IOV_MAX];
-    uint64_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        total += iov[i].len;
-    }
-    int64_t done = move_some(file, WRITING, iov, count);
-    if (done < 0 || (uint64_t)done == total || (file->flags & LIBOS_NONBLOCK)) {
-        return done;
-    }
     __builtin_memcpy(left, iov, count * sizeof *iov);
     size_t left_count = port_iov_advance(left, count, (size_t)done);
     while ((uint64_t)done < total) {
@@ -111,6 +109,20 @@ static int64_t stream_write(struct libos_file *file, const struct libos_iov *iov
         left_count = port_iov_advance(left, left_count, (size_t)more);
     }
     return done;
+}
+
+/* All of it, as a blocking write does, unless the file does not wait. */
+static int64_t stream_write(struct libos_file *file, const struct libos_iov *iov, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        total += iov[i].len;
+    }
+    int64_t done = move_some(file, WRITING, iov, count);
+    if (done < 0 || (uint64_t)done == total || (file->flags & LIBOS_NONBLOCK)) {
+        return done;
+    }
+    return write_rest(file, iov, count, done, total);
 }
 
 static int stream_set_flags(struct libos_file *file, uint32_t status_flags)
