@@ -204,7 +204,9 @@ void wasm_host_call(struct wasm_binding *binding, union wasm_value *values)
 {
     struct wasm_running *running = binding->running;
     enum wasm_trap trap = binding->call(&binding->caller, values);
-    if (WM_UNLIKELY(trap != WASM_TRAP_NONE)) {
+    if (WM_UNLIKELY(trap != WASM_TRAP_NONE) &&
+        !(trap == WASM_TRAP_SUSPENDED &&
+          binding->caller.store->suspend == WASM_SUSPEND_UNWINDING)) {
         wasm_running_leave(running, trap);
     }
     uint32_t pending = atomic_load_explicit(&running->pending, memory_order_relaxed);

@@ -84,6 +84,8 @@ WM_MUST_CHECK int wasm_table_init(struct wasm_table *table, struct wasm_store *s
                                   uint8_t elem_type, uint32_t min, uint32_t max,
                                   struct wm_diag *diag);
 void wasm_table_fini(struct wasm_table *table);
+/* Elements [from, to) become null; gives large parts back to the machine. */
+void wasm_table_null(struct wasm_table *table, uint64_t from, uint64_t to);
 /* Sets the size without filling new elements, which are null. False: no memory. */
 WM_MUST_CHECK bool wasm_table_resize(struct wasm_table *table, uint64_t size);
 struct wasm_table_elem wasm_table_elem_of(const struct wasm_table *table, uint64_t ref);
@@ -128,11 +130,9 @@ struct wasm_instance {
     bool calls_other_instances; /* an imported function is another instance's */
     struct wasm_memory *memory; /* NULL: none */
     struct wasm_memory own_memory;
-    bool has_own_memory; /* own_memory is to be released */
+    bool has_own_memory;   /* own_memory is to be released */
+    uint32_t suspend_addr; /* suspend.c: where the program lies unwound; 0: it does not */
 };
-
-/* What to make an instance of: nothing (a module), or what a slot supplies. */
-struct wasm_image_state;
 
 /* Allocates, links imports, fills context and type ids; memory, tables and globals are not yet
  * made. */
@@ -186,10 +186,15 @@ struct wasm_store {
     bool default_stack; /* stack_bytes was not chosen: det modules get what they need */
     uint8_t *stack;     /* mapping: guard, then stack_bytes */
     uint64_t stack_bytes;
-    int64_t deadline_ns;             /* 0: none */
-    _Atomic int running_tid;         /* thread in the outermost call; 0: none */
-    uint32_t depth;                  /* of nested calls */
-    bool suspending;                 /* suspend.c: host functions may ask to stop */
+    int64_t deadline_ns;     /* 0: none */
+    _Atomic int running_tid; /* thread in the outermost call; 0: none */
+    uint32_t depth;          /* of nested calls */
+    enum wasm_suspend_state {
+        WASM_SUSPEND_OFF,
+        WASM_SUSPEND_ASKED,     /* the next host function that can is to stop */
+        WASM_SUSPEND_UNWINDING, /* one did: its stub returns, and the program unwinds itself */
+        WASM_SUSPEND_REWINDING, /* on the way back into that host function */
+    } suspend;
     struct wasm_ranges code;         /* owner: struct wasm_object */
     struct wasm_ranges memories;     /* owner: struct wasm_memory */
     struct wasm_instance *instances; /* newest first */
@@ -233,6 +238,8 @@ struct wasm_thread {
 
 /* This thread's, made ready on first use; NULL when the machine refuses (memory, timers). */
 struct wasm_thread *wasm_thread_here(void);
+/* Changes with every fork. */
+unsigned wasm_process_generation(void);
 /* Installs the process's handlers, once. 0 or negative errno. */
 WM_MUST_CHECK int wasm_signals_install(void);
 

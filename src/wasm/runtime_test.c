@@ -1,5 +1,5 @@
 /* runtime_test.c: entering, leaving, traps, host calls, limits and interrupts, on hand-written code
- * (runtime_guest_test.S), so that every situation is reached exactly. */
+ * (guest_object.S), so that every situation is reached exactly. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,98 +12,18 @@
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/test.h"
+#include "wasm/guest_object.h"
 #include "wasm/runtime.h"
 #include "wasm/typeid.h"
 
-extern const uint8_t guest_text[], guest_text_end[], guest_entry[], guest_adapter[];
-
-#define GUEST_FUNCS(X)   \
-    X(add_one)           \
-    X(unreachable)       \
-    X(loop)              \
-    X(recurse)           \
-    X(load)              \
-    X(load_far)          \
-    X(store)             \
-    X(call_host)         \
-    X(call_host_forever) \
-    X(deep_host)         \
-    X(grow)              \
-    X(fill)              \
-    X(fill_forever)      \
-    X(null_call)
-
-#define DECLARE(name) extern const uint8_t guest_##name[];
-GUEST_FUNCS(DECLARE)
-#define NUMBER(name) FUNC_##name,
-enum { FUNC_host, GUEST_FUNCS(NUMBER) FUNC_COUNT };
-
-/* --- The module: (import "host" "f"), memory 1 4, one type, the functions above --- */
-
-static const uint8_t strings[] = {WASM_I32, WASM_I32, 'h', 'o', 's', 't', 'f', '\n'};
-static struct wasm_object_type types[1];
-static struct wasm_object_import imports[1];
-static struct wasm_object_func funcs[FUNC_COUNT];
-static struct wasm_object_unwind unwind[8];
-static struct wasm_object_header header;
-static struct wasm_object object;
-
-static void describe(uint32_t idx, const uint8_t *code)
-{
-    funcs[idx] = (struct wasm_object_func){.code_offset = (uint32_t)(code - guest_text),
-                                           .wasm_offset = 100 + idx,
-                                           .name = {.offset = 6, .len = 2}};
-}
+/* The module of all tests here; its memory is 1 page, at most 4. */
+static struct guest_object made;
 
 static void make_object(void)
 {
-    if (object.header) {
-        return;
+    if (!made.object.header) {
+        guest_object_make(&made, 'A', 1, 4);
     }
-    types[0] = (struct wasm_object_type){.params = {0, 1},
-                                         .results = {1, 1},
-                                         .entry_offset = (uint32_t)(guest_entry - guest_text),
-                                         .adapter_offset = (uint32_t)(guest_adapter - guest_text)};
-    imports[0] = (struct wasm_object_import){.module = {2, 4}, .name = {6, 1}};
-#define DESCRIBE(name) describe(FUNC_##name, guest_##name);
-    GUEST_FUNCS(DESCRIBE)
-    funcs[0].code_offset = UINT32_MAX;
-    for (uint32_t i = 1; i < FUNC_COUNT; i++) {
-        uint32_t next =
-            i + 1 < FUNC_COUNT ? funcs[i + 1].code_offset : (uint32_t)(guest_text_end - guest_text);
-        funcs[i].code_len = next - funcs[i].code_offset;
-    }
-    /* Frames of 24 bytes with the return address above, of 8, and none elsewhere. */
-    uint32_t adapter = (uint32_t)(guest_adapter - guest_text), count = 0;
-    unwind[count++] = (struct wasm_object_unwind){.cfa = UINT32_MAX};
-    unwind[count++] = (struct wasm_object_unwind){.code_offset = adapter + 4, .cfa = 32};
-    unwind[count++] = (struct wasm_object_unwind){.code_offset = funcs[FUNC_add_one].code_offset,
-                                                  .cfa = UINT32_MAX};
-    unwind[count++] =
-        (struct wasm_object_unwind){.code_offset = funcs[FUNC_recurse].code_offset + 4, .cfa = 32};
-    unwind[count++] =
-        (struct wasm_object_unwind){.code_offset = funcs[FUNC_load].code_offset, .cfa = UINT32_MAX};
-    unwind[count++] = (struct wasm_object_unwind){
-        .code_offset = funcs[FUNC_call_host].code_offset + 4, .cfa = 16};
-    unwind[count++] = (struct wasm_object_unwind){
-        .code_offset = funcs[FUNC_call_host_forever].code_offset, .cfa = UINT32_MAX};
-    header.sections[WASM_OBJECT_UNWIND].count = count;
-    header.sections[WASM_OBJECT_TYPES].count = 1;
-    header.sections[WASM_OBJECT_IMPORTS].count = 1;
-    header.sections[WASM_OBJECT_FUNCS].count = FUNC_COUNT;
-    header.imported_funcs = 1;
-    header.memory_flags = 1;
-    header.memory_min = 1;
-    header.memory_max = 4;
-    header.start_func = UINT32_MAX;
-    header.text_code_bytes = (uint64_t)(guest_text_end - guest_text);
-    object.header = &header;
-    object.text = guest_text;
-    object.at.TYPES = types;
-    object.at.IMPORTS = imports;
-    object.at.FUNCS = funcs;
-    object.at.UNWIND = unwind;
-    object.at.STRINGS = strings;
 }
 
 /* --- Host functions --- */
@@ -205,7 +125,8 @@ static bool start(struct guest *guest, wasm_host_fn *call, void *env,
     struct wm_diag diag = WM_DIAG_INIT;
     *guest = (struct guest){.host = {"host", "f", "i:i", call}, .env = env};
     if (wasm_store_new(limits, &guest->store, &diag) != 0 ||
-        wasm_instance_new(guest->store, &object, resolve, guest, &guest->instance, &diag) != 0) {
+        wasm_instance_new(guest->store, &made.object, resolve, guest, &guest->instance, &diag) !=
+            0) {
         wm_test_note("%s", wm_diag_text(&diag));
         return false;
     }
@@ -290,10 +211,10 @@ TEST(growth_stops_at_the_stores_limit)
     wm_fault_arm(WM_FAULT_IO, 1);
     CHECK_INT(call(&guest, FUNC_grow, 1, &result), ==, WASM_TRAP_NONE);
     CHECK_INT(result, ==, UINT32_MAX);
-    header.key.mode = WASM_MODE_DET;
+    made.header.key.mode = WASM_MODE_DET;
     wm_fault_arm(WM_FAULT_IO, 1);
     CHECK_INT(call(&guest, FUNC_grow, 1, &result), ==, WASM_TRAP_OUT_OF_MEMORY);
-    header.key.mode = WASM_MODE_GUARD;
+    made.header.key.mode = WASM_MODE_GUARD;
     wm_fault_arm(WM_FAULT_IO, 0);
     wasm_store_free(guest.store);
 }
@@ -423,7 +344,7 @@ TEST(deadlines_reach_every_loop)
     struct guest guest;
     uint32_t result;
     REQUIRE(start(&guest, host_double, NULL, NULL));
-    header.memory_max = 4;
+    made.header.memory_max = 4;
     for (size_t i = 0; i < WM_COUNT_OF(loops); i++) {
         for (int round = 0; round < 5; round++) {
             int64_t deadline = wasm_clock_ns() + 5000000;
@@ -451,9 +372,9 @@ TEST(long_services_are_interrupted)
 {
     struct guest guest;
     uint32_t result;
-    header.memory_max = 1024;
+    made.header.memory_max = 1024;
     REQUIRE(start(&guest, host_double, NULL, NULL));
-    header.memory_max = 4;
+    made.header.memory_max = 4;
     CHECK_INT(call(&guest, FUNC_grow, 1023, &result), ==, WASM_TRAP_NONE);
     wasm_store_set_deadline(guest.store, wasm_clock_ns() + 5000000);
     CHECK_INT(call(&guest, FUNC_fill_forever, 0, &result), ==, WASM_TRAP_DEADLINE);
@@ -598,7 +519,7 @@ TEST(every_failing_operation_of_linking_is_survived)
             struct guest guest = {.host = {"host", "f", "i:i", host_double}};
             int rc = wasm_store_new(NULL, &guest.store, &diag);
             if (rc == 0) {
-                rc = wasm_instance_new(guest.store, &object, resolve, &guest, &guest.instance,
+                rc = wasm_instance_new(guest.store, &made.object, resolve, &guest, &guest.instance,
                                        &diag);
                 if (rc == 0) {
                     uint32_t result;
@@ -620,14 +541,14 @@ TEST(unlinkable_imports_say_what_to_do)
     struct wm_diag diag = WM_DIAG_INIT;
     struct guest guest = {.host = {"host", "f", "iI:i", host_double}};
     REQUIRE(wasm_store_new(NULL, &guest.store, &diag) == 0);
-    CHECK_INT(wasm_instance_new(guest.store, &object, resolve, &guest, &guest.instance, &diag), ==,
-              WM_E_UNLINKABLE);
+    CHECK_INT(wasm_instance_new(guest.store, &made.object, resolve, &guest, &guest.instance, &diag),
+              ==, WM_E_UNLINKABLE);
     CHECK_STR(wm_diag_text(&diag),
               "import \"host\" \"f\" (function (i32) -> (i32)): incompatible import type: the host "
               "has \"iI:i\"; build the module for this host's interface");
     guest.host.call = NULL;
-    CHECK_INT(wasm_instance_new(guest.store, &object, resolve, &guest, &guest.instance, &diag), ==,
-              WM_E_UNLINKABLE);
+    CHECK_INT(wasm_instance_new(guest.store, &made.object, resolve, &guest, &guest.instance, &diag),
+              ==, WM_E_UNLINKABLE);
     CHECK_STR(wm_diag_text(&diag),
               "import \"host\" \"f\" (function (i32) -> (i32)): unknown import: nothing here "
               "provides it; link the module that does, or build without it");

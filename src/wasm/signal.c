@@ -184,6 +184,11 @@ static void after_fork(void)
     atomic_fetch_add(&generation, 1);
 }
 
+unsigned wasm_process_generation(void)
+{
+    return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
 static void thread_end(void *data)
 {
     struct wasm_thread *thread = data;

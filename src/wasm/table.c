@@ -71,6 +71,21 @@ bool wasm_table_resize(struct wasm_table *table, uint64_t size)
     return true;
 }
 
+void wasm_table_null(struct wasm_table *table, uint64_t from, uint64_t to)
+{
+    struct wasm_table_elem *start = table->cells.elems + from, *end = table->cells.elems + to;
+    uintptr_t page = ((uintptr_t)start + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1);
+    uintptr_t last = (uintptr_t)end & ~(uintptr_t)(PAGE_BYTES - 1);
+    /* Private anonymous pages come back as zeroes. */
+    if (last > page && last - page >= 16 * PAGE_BYTES &&
+        madvise((void *)page, last - page, MADV_DONTNEED) == 0) {
+        memset(start, 0, page - (uintptr_t)start);
+        memset((void *)last, 0, (uintptr_t)end - last);
+    } else if (from < to) {
+        memset(start, 0, (to - from) * sizeof *start);
+    }
+}
+
 struct wasm_table_elem wasm_table_elem_of(const struct wasm_table *table, uint64_t ref)
 {
     if (ref == 0) {

@@ -1,7 +1,8 @@
-/* runtime_guest_test.S: "compiled" functions written by hand, as runtime_test.c's module.
+/* guest_object.S: "compiled" functions written by hand, for guest_object.c.
  *
- * They follow abi.h: ctx or binding in rdi, the i32 argument in esi, the result in eax. The runtime is
- * tested on them alone, so that its tests need no compiler and reach each situation exactly. */
+ * They follow abi.h: ctx or binding in rdi, the i32 argument in esi, the result in eax. With one
+ * imported function, one table and one global the context has the import at 64, the table's pointer
+ * at 80 and the global at 96. */
     .text
     .globl guest_text
     .hidden guest_text
@@ -141,6 +142,79 @@ FUNC guest_fill_forever
 FUNC guest_null_call /* a bug of ours, as a compiler might make one */
     xor %eax, %eax
     call *%rax
+    ret
+
+FUNC guest_set_global
+    mov %esi, 96(%rdi)
+    mov %esi, %eax
+    ret
+
+FUNC guest_get_global
+    mov 96(%rdi), %eax
+    ret
+
+FUNC guest_set_table /* table.set(0, n, ref.func 1) */
+    push %rbx
+    push %rbp
+    sub $8, %rsp
+    mov %rdi, %rbx
+    mov %esi, %ebp
+    mov 16(%rdi), %rax
+    mov $1, %esi
+    call *96(%rax)
+    mov %rbx, %rdi
+    xor %esi, %esi
+    mov %ebp, %edx
+    mov %rax, %rcx
+    mov 16(%rbx), %rax
+    call *48(%rax)
+    xor %eax, %eax
+    add $8, %rsp
+    pop %rbp
+    pop %rbx
+    ret
+
+FUNC guest_get_table /* 1: not null */
+    sub $8, %rsp
+    mov 16(%rdi), %rax
+    mov %esi, %edx
+    xor %esi, %esi
+    call *40(%rax)
+    test %rax, %rax
+    setne %al
+    movzbl %al, %eax
+    add $8, %rsp
+    ret
+
+FUNC guest_grow_table /* table.grow(0, ref.null, n) */
+    sub $8, %rsp
+    mov 16(%rdi), %rax
+    mov %esi, %ecx
+    xor %esi, %esi
+    xor %edx, %edx
+    call *56(%rax)
+    add $8, %rsp
+    ret
+
+FUNC guest_drop /* data.drop 0 */
+    sub $8, %rsp
+    mov 16(%rdi), %rax
+    xor %esi, %esi
+    call *32(%rax)
+    xor %eax, %eax
+    add $8, %rsp
+    ret
+
+FUNC guest_init /* memory.init 0 (n, 0, 4) */
+    sub $8, %rsp
+    mov 16(%rdi), %rax
+    mov %esi, %edx
+    xor %esi, %esi
+    xor %ecx, %ecx
+    mov $4, %r8d
+    call *8(%rax)
+    xor %eax, %eax
+    add $8, %rsp
     ret
 
     .globl guest_text_end
