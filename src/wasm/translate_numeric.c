@@ -89,7 +89,8 @@ LLVMValueRef tl_opaque_constant(struct tl *tl, LLVMValueRef value)
         return value;
     }
     for (unsigned i = 0; i < LLVMGetVectorSize(type); i++) {
-        if (folds_away(LLVMGetAggregateElement(value, i))) {
+        LLVMValueRef lane = LLVMGetAggregateElement(value, i);
+        if (!lane || !LLVMIsAConstantFP(lane) || folds_away(lane)) {
             return tl_opaque(tl, value);
         }
     }
