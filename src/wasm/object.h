@@ -176,8 +176,8 @@ struct wasm_object {
 
 #define WASM_OBJECT_COUNT(object, SECTION) ((object)->header->sections[WASM_OBJECT_##SECTION].count)
 
-/* Proves `bytes` a well-formed object: 0, or WM_E_MALFORMED with the reason. With `hash` also that the
- * content's SHA-256 is the header's (WM_E_FORGED). Pure. */
+/* Proves `bytes` (aligned to 16) a well-formed object: 0, or WM_E_MALFORMED with the reason. With
+ * `hash` also that the content's SHA-256 is the header's (WM_E_FORGED). Pure. */
 WM_MUST_CHECK int wasm_object_check(struct wm_view bytes, bool hash, struct wm_diag *diag);
 /* Maps the object in `fd` (the caller keeps fd): TEXT executable, the rest read-only. Checks the
  * header and the size only; see "Trust". */
