@@ -535,6 +535,111 @@ static int enter(struct wasm_cache *cache, const struct names *names, struct wm_
     return err;
 }
 
+/* --- Trimming --- */
+
+struct entry {
+    char name[NAME_BYTES];
+    uint64_t bytes;
+    int64_t used_ns;
+};
+typedef WM_VEC(struct entry) entry_list;
+
+static int compare_entries(const void *a, const void *b)
+{
+    int64_t x = ((const struct entry *)a)->used_ns, y = ((const struct entry *)b)->used_ns;
+    return (x > y) - (x < y);
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t len = strlen(name), end_len = strlen(end);
+    return len >= end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+static int64_t later_of(const struct stat *st)
+{
+    int64_t atime = st->st_atim.tv_sec * INT64_C(1000000000) + st->st_atim.tv_nsec;
+    int64_t mtime = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+    return atime > mtime ? atime : mtime;
+}
+
+/* The files of a folder whose names end in `end`. */
+static int list_entries(int folder_fd, const char *end, entry_list *out)
+{
+    if (wm_fault_here(WM_FAULT_IO)) {
+        return -EIO;
+    }
+    int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        int err = -errno;
+        host_file_close(fd);
+        return err;
+    }
+    int err = 0;
+    for (struct dirent *item; !err && (item = readdir(dir));) {
+        struct stat st;
+        struct entry entry;
+        size_t len = strlen(item->d_name);
+        if (len >= sizeof entry.name || !ends_with(item->d_name, end) ||
+            fstatat(fd, item->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            continue;
+        }
+        memcpy(entry.name, item->d_name, len + 1);
+        entry.bytes = (uint64_t)st.st_size;
+        entry.used_ns = later_of(&st);
+        err = wm_vec_push(out, entry);
+    }
+    closedir(dir);
+    return err;
+}
+
+static int trim_objects(struct wasm_cache *cache, uint64_t bytes_max)
+{
+    entry_list list = {0};
+    int err = list_entries(cache->objects_fd, ".o", &list);
+    uint64_t total = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        total += list.items[i].bytes;
+    }
+    if (!err && total > bytes_max) {
+        qsort(list.items, list.count, sizeof *list.items, compare_entries);
+        for (size_t i = 0; i < list.count && total > bytes_max; i++) {
+            char stamp[NAME_BYTES + 8];
+            size_t stem = strlen(list.items[i].name) - 2;
+            snprintf(stamp, sizeof stamp, "%.*s.stamp", (int)stem, list.items[i].name);
+            (void)unlinkat(cache->objects_fd, list.items[i].name, 0);
+            (void)unlinkat(cache->objects_fd, stamp, 0);
+            total -= list.items[i].bytes;
+        }
+    }
+    wm_vec_fini(&list);
+    return err;
+}
+
+static int trim_modules(struct wasm_cache *cache)
+{
+    entry_list list = {0};
+    int err = list_entries(cache->modules_fd, ".stamp", &list);
+    int64_t oldest = host_realtime_ns() - WASM_CACHE_STAMP_NS;
+    for (size_t i = 0; i < list.count && !err; i++) {
+        if (list.items[i].used_ns < oldest) {
+            (void)unlinkat(cache->modules_fd, list.items[i].name, 0);
+        }
+    }
+    wm_vec_fini(&list);
+    return err;
+}
+
+int wasm_cache_trim(struct wasm_cache *cache, uint64_t bytes_max, struct wm_diag *diag)
+{
+    int lock = take_lock(cache);
+    int err = lock < 0 ? lock : trim_objects(cache, bytes_max);
+    err = err ? err : trim_modules(cache);
+    host_file_close(lock);
+    return err ? wm_diag_default(diag, err, "cache: trimming it") : 0;
+}
+
 int wasm_cache_put(struct wasm_cache *cache, int fd, const uint8_t sha256[32],
                    const struct wasm_options *options, struct wm_diag *diag)
 {
@@ -570,6 +675,9 @@ int wasm_cache_put(struct wasm_cache *cache, int fd, const uint8_t sha256[32],
     host_file_close(lock);
     if (err) {
         wm_diag_set(diag, err, "cache: writing to %s: %s", cache->path, wm_error_text(err));
+    } else {
+        /* A cache that stays too large for now is no failure of this object. */
+        (void)!wasm_cache_trim(cache, WASM_CACHE_BYTES_MAX, NULL);
     }
 out:
     wm_free(bytes);

@@ -1,16 +1,16 @@
 /* cache.h: compiled objects on disk, by content, and the way from a .wasm file to a running object.
  *
- * The cache is a folder of the user's own (default $XDG_CACHE_HOME/wardmote, else ~/.cache/wardmote),
- * mode 0700, with a secret key made on first use. An object enters it only from the compiler process
- * (compile.h): it is checked in full (wasm_object_check), its content hashed, and an authenticated
- * stamp written that binds the object's key and hash to the file (device, inode, size, times). Later
- * opens compare the stamp and map: no hashing. A file that changed in any way since, or that was
- * swapped for another one, no longer fits its stamp; it is hashed again, and refused and removed
- * (WM_E_FORGED, then compiled anew) where its content differs.
+ * The cache is a folder of the user's own (default $XDG_CACHE_HOME/wardmote, else
+ * ~/.cache/wardmote), mode 0700, with a secret key made on first use. An object enters it only from
+ * the compiler process (compile.h): it is checked in full (wasm_object_check), its content hashed,
+ * and an authenticated stamp written that binds the object's key and hash to the file (device,
+ * inode, size, times). Later opens compare the stamp and map: no hashing. A file that changed in
+ * any way since, or that was swapped for another one, no longer fits its stamp; it is hashed again,
+ * and refused and removed (WM_E_FORGED, then compiled anew) where its content differs.
  *
  * The same kind of stamp remembers the SHA-256 of module files, so that an unchanged module file is
- * not even read. Stamps younger than WASM_CACHE_RACY_NS against the file's own times are not trusted
- * (a file may change twice within one clock tick).
+ * not even read. Stamps younger than WASM_CACHE_RACY_NS against the file's own times are not
+ * trusted (a file may change twice within one clock tick).
  *
  * Threads: one cache handle per thread. Processes: any number; files enter by rename. */
 #ifndef WM_WASM_CACHE_H
@@ -46,6 +46,14 @@ WM_MUST_CHECK int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256
 /* Checks the object in `fd` against the expected key and takes it in. */
 WM_MUST_CHECK int wasm_cache_put(struct wasm_cache *cache, int fd, const uint8_t sha256[32],
                                  const struct wasm_options *options, struct wm_diag *diag);
+
+/* Removes the objects that were not used for longest until the others take at most bytes_max, and
+ * the stamps of module files that were not seen for WASM_CACHE_STAMP_NS. wasm_cache_put does this
+ * with WASM_CACHE_BYTES_MAX. Programs that run from a removed object keep it until they end. */
+#define WASM_CACHE_BYTES_MAX (UINT64_C(4) << 30)
+#define WASM_CACHE_STAMP_NS (INT64_C(90) * 86400 * 1000000000)
+WM_MUST_CHECK int wasm_cache_trim(struct wasm_cache *cache, uint64_t bytes_max,
+                                  struct wm_diag *diag);
 
 void wasm_object_key_of(const uint8_t sha256[32], const struct wasm_options *options,
                         struct wasm_object_key *out);

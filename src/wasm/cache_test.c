@@ -433,6 +433,40 @@ TEST(every_failure_leaves_a_cache_that_works)
     }
 }
 
+TEST(trimming_removes_what_was_not_used_for_longest)
+{
+    struct place place;
+    struct stat st;
+    char second[300], path[128];
+    uint8_t sha256[32];
+    REQUIRE(enter(&place));
+    REQUIRE(put(&place, 0) == 0 && stat(place.object, &st) == 0);
+    snprintf(second, sizeof second, "%s/objects/%064d.o", place.cache_path, 7);
+    REQUIRE(host_file_create(AT_FDCWD, second, wm_view_str("other"), 0600, false, NULL) == 0);
+    CHECK_INT(wasm_cache_trim(place.cache, (uint64_t)st.st_size + 5, NULL), ==, 0);
+    CHECK(exists(second) && exists(place.object));
+
+    struct timespec long_ago[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+    REQUIRE(utimensat(AT_FDCWD, second, long_ago, 0) == 0);
+    CHECK_INT(wasm_cache_trim(place.cache, (uint64_t)st.st_size + 4, NULL), ==, 0);
+    CHECK(!exists(second) && exists(place.object));
+    CHECK_INT(find(&place, NULL), ==, 0);
+    CHECK_INT(wasm_cache_trim(place.cache, 0, NULL), ==, 0);
+    CHECK(!exists(place.object) && !exists(place.stamp));
+    CHECK_INT(find(&place, NULL), ==, WM_E_NOT_FOUND);
+
+    /* Stamps of modules go by age. */
+    snprintf(path, sizeof path, "%s/modules/1-1.stamp", place.cache_path);
+    REQUIRE(host_file_create(AT_FDCWD, path, wm_view_str("stamp"), 0600, false, NULL) == 0);
+    CHECK_INT(wasm_cache_trim(place.cache, 0, NULL), ==, 0);
+    CHECK(exists(path));
+    REQUIRE(utimensat(AT_FDCWD, path, long_ago, 0) == 0);
+    CHECK_INT(wasm_cache_trim(place.cache, 0, NULL), ==, 0);
+    CHECK(!exists(path));
+    CHECK_INT(wasm_cache_module_hash(place.cache, "/proc/self/exe", sha256, NULL), ==, 0);
+    leave(&place);
+}
+
 TEST(the_default_place_follows_the_environment)
 {
     struct place place;
@@ -467,4 +501,5 @@ TEST_MAIN(TEST_CASE(an_object_comes_back_under_its_own_key_only),
           TEST_CASE(an_unchanged_file_is_not_read_again), TEST_CASE(module_hashes_name_what_failed),
           TEST_CASE(writers_in_many_processes_do_not_disturb_readers),
           TEST_CASE(every_failure_leaves_a_cache_that_works),
+          TEST_CASE(trimming_removes_what_was_not_used_for_longest),
           TEST_CASE(the_default_place_follows_the_environment))
