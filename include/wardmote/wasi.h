@@ -34,8 +34,9 @@ struct wm_wasi_config {
     /* Told each address as it was given and as it was bound (port 0 picks a free one). NULL allowed. */
     void (*listening)(void *self, const char *given, const char *bound);
     void *listening_self;
-    /* Descriptors of this process for the guest's 0, 1 and 2; all zero: this process's own 0, 1, 2.
-     * -1: closed for reading, discarded for writing. */
+    /* Descriptors of this process for the guest's 0, 1 and 2; all zero: this process's own 0, 1, 2, which
+     * must then be what they seem: a program that was started without one has a file of its own
+     * choosing there. -1: closed for reading, discarded for writing. */
     int stdio[3];
 };
 

@@ -2,8 +2,10 @@
  *
  * This executable is on the path of every `wardmote run`, so it stays small: the compiler is a program of
  * its own, and nothing here opens a file or allocates before the verb does. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <wardmote/version.h>
 
@@ -71,8 +73,20 @@ static int help(int argc, char **argv)
     return CLI_DONE;
 }
 
+/* A stream that the caller closed would have its number given to the next file that we open, the cache's
+ * perhaps, and the guest would then get that as its standard input. */
+static void fill_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) < 0) {
+            _exit(CLI_REFUSED);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;
