@@ -4,7 +4,7 @@
 Scripts rely on the exit statuses and people on the messages: every error is one line that names the object,
 what failed and, where there is one, the next step.
 """
-import os, pathlib, subprocess, sys, tempfile
+import json, os, pathlib, shutil, subprocess, sys, tempfile, time
 
 WARDMOTE = os.path.abspath(sys.argv[1])
 results = []
@@ -28,6 +28,11 @@ def refuses(status, words, *args, **kwargs):
           "does not begin with 'wardmote: '" if not out.stderr.startswith("wardmote: ") else "",
           f"more than one line: {out.stderr!r}" if out.stderr.count("\n") != 1 else "",
           f"writes {out.stdout!r}" if out.stdout else "")
+
+
+def leb(value):
+    """Unsigned LEB128 of five bytes."""
+    return bytes((value >> shift & 0x7f) | (0x80 if shift < 28 else 0) for shift in range(0, 35, 7))
 
 
 def usage():
@@ -87,7 +92,6 @@ def help_pages():
 
 def version():
     out = run("version", "--json")
-    import json
     try:
         fields = json.loads(out.stdout)
         wrong = "" if fields["version"] and fields["cpu"].startswith("x86-64-v") else repr(fields)
@@ -128,10 +132,33 @@ def modules():
         check("--invoke prints the result", "" if (out.returncode, out.stdout) == (0, "42\n") else repr(out))
         out = run("compile", "library.wasm", env=env, cwd=folder)
         check("compile of what is there", "" if out.stdout == "library.wasm: already compiled\n" else repr(out))
+        # A large module: quick code now, better code in the background, used at the next start.
+        padding = b"\0" + leb(300_001) + b"\0" + b"x" * 300_000  # a custom section
+        (path / "large.wasm").write_bytes(library + padding)
+        seen = []
+        for _ in range(100):
+            out = run("run", "--json", "--invoke", "f", "large.wasm", env=env, cwd=folder)
+            fields = json.loads(out.stderr.splitlines()[-1]) if out.returncode == 0 else {}
+            seen.append((fields.get("tier"), fields.get("cached"), fields.get("background")))
+            if fields.get("tier") != "O0":
+                break
+            time.sleep(0.05)
+        check("a large module starts at O0 and has the optimised tier later",
+              "" if seen[0] == ("O0", False, True) and seen[-1] == ("optimised", True, False)
+              and set(seen[1:-1]) <= {("O0", True, True)} else repr(seen))
+        check("locks of the background are gone",
+              *(f"{p} is left" for p in (path / "wardmote").glob("lock-*")))
+        out = run("run", "--json", "--tier", "O0", "--invoke", "f", "large.wasm", env=env, cwd=folder)
+        check("--tier O0", "" if '"tier": "O0"' in out.stderr and '"background": false' in out.stderr else repr(out))
         # A cache that others may write to is refused, not silently left unused.
         (path / "open").mkdir()
         os.chmod(path / "open", 0o777)
         refuses(125, "open", "run", "--cache", "open", "--invoke", "f", "library.wasm", env=env, cwd=folder)
+        if shutil.which("wasm-opt"):
+            out = run("compile", "--suspendable", "-o", "frozen.wasm", "library.wasm", env=env, cwd=folder)
+            check("compile --suspendable", "" if out.returncode == 0 else repr(out),
+                  "" if (path / "frozen.wasm").exists() and b"asyncify_start_unwind" in (path / "frozen.wasm").read_bytes()
+                  else "no asyncify in the result")
         # Without any place for a cache it still runs.
         out = subprocess.run([WARDMOTE, "run", "--invoke", "f", "library.wasm"], cwd=folder, env={"PATH": os.environ["PATH"]},
                              capture_output=True, text=True, timeout=60)
