@@ -93,23 +93,34 @@ int wasi_window(struct wasi_call *call, uint32_t at, uint32_t len, uint8_t **out
                : WASI_FAULT;
 }
 
-int wasi_take_iov(struct wasi_call *call, uint32_t at, uint32_t count)
+int wasi_view(struct wasi_call *call, uint32_t at, uint32_t len, const uint8_t **out)
+{
+    return call->memory && wasm_memory_view(call->memory, wasm_addr_of(at), len, out) ? WASI_SUCCESS
+                                                                                      : WASI_FAULT;
+}
+
+int wasi_take_iov(struct wasi_call *call, uint32_t at, uint32_t count,
+                  enum wasi_direction direction)
 {
     uint64_t total = 0;
-    uint8_t *array;
+    const uint8_t *array;
     if (count > LIBOS_IOV_MAX) {
         return WASI_INVAL;
     }
-    int rc = wasi_window(call, at, count * WASI_IOVEC_BYTES, &array);
+    int rc = wasi_view(call, at, count * WASI_IOVEC_BYTES, &array);
     for (uint32_t i = 0; rc == WASI_SUCCESS && i < count; i++) {
         /* One copy of each pair: it is checked and used, whatever guest memory holds afterwards. */
         uint8_t pair[WASI_IOVEC_BYTES];
         __builtin_memcpy(pair, array + i * WASI_IOVEC_BYTES, sizeof pair);
         uint32_t len = wasi_u32(pair + 4);
-        uint8_t *bytes;
-        rc = wasi_window(call, wasi_u32(pair), len, &bytes);
+        union {
+            uint8_t *into;
+            const uint8_t *from; /* files only read through it: struct libos_iov serves both ways */
+        } bytes = {NULL};
+        rc = direction == WASI_INTO_GUEST ? wasi_window(call, wasi_u32(pair), len, &bytes.into)
+                                          : wasi_view(call, wasi_u32(pair), len, &bytes.from);
         if (rc == WASI_SUCCESS) {
-            call->wasi->iov[i] = (struct libos_iov){bytes, len};
+            call->wasi->iov[i] = (struct libos_iov){bytes.into, len};
             total += len;
         }
     }
@@ -236,7 +247,8 @@ void wasi_rights_of(const struct libos_file *file, uint64_t *base, uint64_t *inh
     *inheriting = 0;
     if (file->kind == LIBOS_KIND_DIR) {
         *base = RIGHTS_DIR;
-        *inheriting = RIGHTS_DIR | RIGHTS_FILE | RIGHTS_CONNECTION;
+        /* Every one: programs ask for all there are, and get those that apply to what they open. */
+        *inheriting = WASI_RIGHTS_ALL;
         return;
     }
     if (file->ops->socket && file->ops->socket->accept) {

@@ -52,6 +52,8 @@ enum wasi_errno wasi_errno_of(int libos_errno);
 
 /* Guest memory: WASI_SUCCESS or WASI_FAULT. */
 WM_MUST_CHECK int wasi_window(struct wasi_call *call, uint32_t at, uint32_t len, uint8_t **out);
+/* To look through only: memory that the guest may not write will do. */
+WM_MUST_CHECK int wasi_view(struct wasi_call *call, uint32_t at, uint32_t len, const uint8_t **out);
 static inline void wasi_put_u16(uint8_t *at, uint16_t value)
 {
     __builtin_memcpy(at, &value, sizeof value);
@@ -84,7 +86,9 @@ static inline uint64_t wasi_u64(const uint8_t *at)
 }
 
 /* The guest's array of (pointer, length), copied, with each buffer proved, into wasi->iov. */
-WM_MUST_CHECK int wasi_take_iov(struct wasi_call *call, uint32_t at, uint32_t count);
+enum wasi_direction { WASI_INTO_GUEST, WASI_FROM_GUEST };
+WM_MUST_CHECK int wasi_take_iov(struct wasi_call *call, uint32_t at, uint32_t count,
+                                enum wasi_direction direction);
 /* A path into wasi->path[which]. */
 WM_MUST_CHECK int wasi_take_path(struct wasi_call *call, uint32_t at, uint32_t len, unsigned which);
 /* A descriptor that has all of `rights`: BADF, NOTCAPABLE. */

@@ -128,7 +128,8 @@ static int take_transfer(struct wasi_call *call, uint32_t number, uint64_t right
 {
     int rc = wasi_fd(call, number, rights, fd);
     if (rc == WASI_SUCCESS) {
-        rc = wasi_take_iov(call, iov_at, iov_count);
+        rc = wasi_take_iov(call, iov_at, iov_count,
+                           rights & WASI_RIGHT_FD_READ ? WASI_INTO_GUEST : WASI_FROM_GUEST);
     }
     return rc == WASI_SUCCESS ? wasi_window(call, done_at, 4, done) : rc;
 }

@@ -141,11 +141,12 @@ int wasi_poll_oneoff(struct wasi_call *call, const union wasm_value *args)
 {
     struct libos *os = call->wasi->os;
     struct wait wait = {.sub_count = args[2].i32, .deadline_ns = LIBOS_NEVER};
-    uint8_t *in, *out, *count;
+    const uint8_t *in;
+    uint8_t *out, *count;
     if (wait.sub_count == 0 || wait.sub_count > WASI_SUBSCRIPTIONS_MAX) {
         return WASI_INVAL;
     }
-    int rc = wasi_window(call, args[0].i32, wait.sub_count * WASI_SUBSCRIPTION_BYTES, &in);
+    int rc = wasi_view(call, args[0].i32, wait.sub_count * WASI_SUBSCRIPTION_BYTES, &in);
     if (rc == WASI_SUCCESS) {
         rc = wasi_window(call, args[1].i32, wait.sub_count * WASI_EVENT_BYTES, &out);
     }

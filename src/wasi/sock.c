@@ -44,7 +44,7 @@ int wasi_sock_recv(struct wasi_call *call, const union wasm_value *args)
     bool truncated;
     int rc = wasi_fd(call, args[0].i32, WASI_RIGHT_FD_READ, &fd);
     if (rc == WASI_SUCCESS) {
-        rc = wasi_take_iov(call, args[1].i32, args[2].i32);
+        rc = wasi_take_iov(call, args[1].i32, args[2].i32, WASI_INTO_GUEST);
     }
     if (rc == WASI_SUCCESS) {
         rc = wasi_window(call, args[4].i32, 4, &done);
@@ -75,7 +75,7 @@ int wasi_sock_send(struct wasi_call *call, const union wasm_value *args)
     uint8_t *done;
     int rc = wasi_fd(call, args[0].i32, WASI_RIGHT_FD_WRITE, &fd);
     if (rc == WASI_SUCCESS) {
-        rc = wasi_take_iov(call, args[1].i32, args[2].i32);
+        rc = wasi_take_iov(call, args[1].i32, args[2].i32, WASI_FROM_GUEST);
     }
     if (rc == WASI_SUCCESS) {
         rc = wasi_window(call, args[4].i32, 4, &done);
