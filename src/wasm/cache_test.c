@@ -170,7 +170,7 @@ TEST(the_folder_must_be_ours_alone)
 static bool change_byte(const char *path, off_t at)
 {
     struct stat st;
-    uint8_t byte;
+    uint8_t byte = 0;
     int fd = open(path, O_RDWR | O_CLOEXEC);
     bool ok = fd >= 0 && fstat(fd, &st) == 0 && pread(fd, &byte, 1, at) == 1;
     byte ^= 0x10;
