@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/test.h"
 #include "wasm/guest_object.h"
+#include "wasm/perfmap.h"
 #include "wasm/runtime.h"
 #include "wasm/typeid.h"
 
@@ -556,6 +557,33 @@ TEST(unlinkable_imports_say_what_to_do)
     wasm_store_free(guest.store);
 }
 
+TEST(perf_map_names_functions)
+{
+    make_object();
+    struct wm_diag diag = WM_DIAG_INIT;
+    char path[64], wanted[100], text[8192] = "";
+    snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)getpid());
+    unlink(path);
+    REQUIRE(symlink("/tmp/nowhere", path) == 0); /* somebody's trap */
+    CHECK_INT(wasm_perfmap_add(&made.object, &diag), ==, -ELOOP);
+    unlink(path);
+    CHECK_INT(wasm_perfmap_add(&made.object, &diag), ==, 0);
+    FILE *file = fopen(path, "r");
+    REQUIRE(file != NULL);
+    CHECK(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    const struct wasm_object_func *func = &made.funcs[FUNC_loop];
+    snprintf(wanted, sizeof wanted, "\n%llx %x wasm:f\\x0a\n",
+             (unsigned long long)(uintptr_t)(made.object.text + func->code_offset), func->code_len);
+    CHECK(strstr(text, wanted) != NULL);
+    unlink(path);
+    for (uint64_t n = 0; wm_fault_next(WM_FAULT_IO, &n);) {
+        int rc = wasm_perfmap_add(&made.object, &diag);
+        CHECK(rc == 0 || wm_fault_fired(WM_FAULT_IO));
+    }
+    unlink(path);
+}
+
 TEST(type_ids_are_shared_counted_and_used_again)
 {
     uint8_t many[WASM_PARAMS_MAX];
@@ -600,5 +628,5 @@ TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(memory_faults_become_traps
           TEST_CASE(faults_outside_guest_code_crash_as_before),
           TEST_CASE(a_forked_child_has_deadlines_too),
           TEST_CASE(every_failing_operation_of_linking_is_survived),
-          TEST_CASE(unlinkable_imports_say_what_to_do),
+          TEST_CASE(unlinkable_imports_say_what_to_do), TEST_CASE(perf_map_names_functions),
           TEST_CASE(type_ids_are_shared_counted_and_used_again))
