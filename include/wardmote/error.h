@@ -5,9 +5,9 @@
  * carries both. The table below is the only place where a code gets its number, name and text;
  * numbers are never reused.
  *
- * A code says what kind of failure it was. The sentence for a person is in struct wm_diag, which the
- * caller puts on its own stack and passes as the last argument (NULL where it does not care). Reporting never
- * allocates and so never fails; text that does not fit is cut and ends in "...".
+ * A code says what kind of failure it was. The sentence for a person is in struct wm_diag, which
+ * the caller puts on its own stack and passes as the last argument (NULL where it does not care).
+ * Reporting never allocates and so never fails; text that does not fit is cut and ends in "...".
  *
  *     struct wm_diag diag = WM_DIAG_INIT;
  *     if (wm_engine_new(NULL, &engine, &diag) < 0) {
@@ -25,21 +25,21 @@ extern "C" {
 #define WM_MUST_CHECK __attribute__((warn_unused_result))
 
 /* X(NAME, number, text) */
-#define WM_ERROR_TABLE(X)                                                                          \
-    X(MALFORMED, 4097, "malformed input")                                                          \
-    X(INVALID, 4098, "well-formed input that breaks a rule")                                       \
-    X(UNSUPPORTED, 4099, "a feature that is not supported")                                        \
-    X(LIMIT, 4100, "a limit was reached")                                                          \
-    X(FORGED, 4101, "authentication failed")                                                       \
-    X(STALE, 4102, "out of date")                                                                  \
-    X(DENIED, 4103, "not permitted")                                                               \
-    X(UNLINKABLE, 4104, "an import could not be satisfied")                                        \
-    X(TRAP, 4105, "the guest trapped")                                                             \
-    X(EXITED, 4106, "the guest ended by itself")                                                   \
-    X(MISSING, 4107, "this machine lacks something")                                               \
-    X(USAGE, 4108, "the request itself is wrong")                                                  \
-    X(COMPILER, 4109, "the compiler process failed")                                               \
-    X(BUSY, 4110, "in use")                                                                        \
+#define WM_ERROR_TABLE(X)                                    \
+    X(MALFORMED, 4097, "malformed input")                    \
+    X(INVALID, 4098, "well-formed input that breaks a rule") \
+    X(UNSUPPORTED, 4099, "a feature that is not supported")  \
+    X(LIMIT, 4100, "a limit was reached")                    \
+    X(FORGED, 4101, "authentication failed")                 \
+    X(STALE, 4102, "out of date")                            \
+    X(DENIED, 4103, "not permitted")                         \
+    X(UNLINKABLE, 4104, "an import could not be satisfied")  \
+    X(TRAP, 4105, "the guest trapped")                       \
+    X(EXITED, 4106, "the guest ended by itself")             \
+    X(MISSING, 4107, "this machine lacks something")         \
+    X(USAGE, 4108, "the request itself is wrong")            \
+    X(COMPILER, 4109, "the compiler process failed")         \
+    X(BUSY, 4110, "in use")                                  \
     X(NOT_FOUND, 4111, "no such object")
 
 #define WM_ERROR_ENUM(name, number, text) WM_E_##name = -number,
@@ -54,11 +54,17 @@ WM_EXPORT const char *wm_error_text(int code);
 #define WM_DIAG_TEXT_BYTES 248
 
 struct wm_diag {
-    int code; /* of enum wm_error or negative errno; 0 while nothing failed */
+    int code;                      /* of enum wm_error or negative errno; 0 while nothing failed */
     char text[WM_DIAG_TEXT_BYTES]; /* "object: what failed: why"; "" while nothing failed */
 };
 
-#define WM_DIAG_INIT {0, {0}}
+#define WM_DIAG_INIT \
+    {                \
+        0,           \
+        {            \
+            0        \
+        }            \
+    }
 
 /* The text, or the code's own text when nobody wrote one. Borrowed from diag. */
 WM_EXPORT const char *wm_diag_text(const struct wm_diag *diag);

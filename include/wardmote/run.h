@@ -38,10 +38,10 @@ struct wm_run_report {
     char *backtrace; /* of a trap, or NULL */
     char *results;   /* of invoke: one value a line, or NULL */
     struct wm_module_info module;
-    uint64_t load_ns;        /* from the call of wm_run until the code was mapped, compiling included */
-    uint64_t first_instr_ns; /* until the guest's first instruction */
-    uint64_t total_ns;       /* until the guest ended */
-    uint64_t memory_peak_bytes; /* of the guest's linear memory */
+    uint64_t load_ns; /* from the call of wm_run until the code was mapped, compiling included */
+    uint64_t first_instr_ns;     /* until the guest's first instruction */
+    uint64_t total_ns;           /* until the guest ended */
+    uint64_t memory_peak_bytes;  /* of the guest's linear memory */
     uint64_t process_peak_bytes; /* of this process, resident */
     uint64_t fuel_used;          /* 0 where it was not counted */
 };

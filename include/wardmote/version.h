@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Of the headers that a program was compiled with. The interface is compatible within one MAJOR number;
- * while MAJOR is 0, within one MINOR number. */
+/* Of the headers that a program was compiled with. The interface is compatible within one MAJOR
+ * number; while MAJOR is 0, within one MINOR number. */
 #define WM_VERSION_MAJOR 0
 #define WM_VERSION_MINOR 1
 #define WM_VERSION_PATCH 0

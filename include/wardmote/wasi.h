@@ -1,7 +1,8 @@
 /* wardmote/wasi.h: what a WASI program is given of the machine. Nothing else is reachable for it.
  *
- * All strings and arrays are borrowed for the length of the call that takes the struct. A zeroed struct
- * is a program with no arguments, no environment and no folders, on this process's standard streams. */
+ * All strings and arrays are borrowed for the length of the call that takes the struct. A zeroed
+ * struct is a program with no arguments, no environment and no folders, on this process's standard
+ * streams. */
 #ifndef WARDMOTE_WASI_H
 #define WARDMOTE_WASI_H
 
@@ -27,16 +28,17 @@ struct wm_wasi_config {
     size_t env_count;
     const struct wm_dir *dirs;
     size_t dir_count;
-    /* "ADDRESS:PORT" or "[ADDRESS]:PORT" each: bound and listening before the guest starts, then given
-     * to it as descriptors after the folders. Preview 1 has no other sockets. */
+    /* "ADDRESS:PORT" or "[ADDRESS]:PORT" each: bound and listening before the guest starts, then
+     * given to it as descriptors after the folders. Preview 1 has no other sockets. */
     const char *const *listen;
     size_t listen_count;
-    /* Told each address as it was given and as it was bound (port 0 picks a free one). NULL allowed. */
+    /* Told each address as it was given and as it was bound (port 0 picks a free one). NULL
+     * allowed. */
     void (*listening)(void *self, const char *given, const char *bound);
     void *listening_self;
-    /* Descriptors of this process for the guest's 0, 1 and 2; all zero: this process's own 0, 1, 2, which
-     * must then be what they seem: a program that was started without one has a file of its own
-     * choosing there. -1: closed for reading, discarded for writing. */
+    /* Descriptors of this process for the guest's 0, 1 and 2; all zero: this process's own 0, 1, 2,
+     * which must then be what they seem: a program that was started without one has a file of its
+     * own choosing there. -1: closed for reading, discarded for writing. */
     int stdio[3];
 };
 

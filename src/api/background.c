@@ -5,8 +5,8 @@
  * caller's files: a shell waiting for the end of our output must not wait for the compiler. A
  * lock per object in the cache folder lets one process compile it however many programs start.
  *
- * The fork happens in whatever program embeds us, perhaps one with threads; the child therefore only does what
- * glibc keeps usable after fork (its allocator), and leaves by _exit. */
+ * The fork happens in whatever program embeds us, perhaps one with threads; the child therefore
+ * only does what glibc keeps usable after fork (its allocator), and leaves by _exit. */
 #include "api/engine.h"
 
 #include <errno.h>
@@ -24,11 +24,11 @@
 static bool take_lock(const struct wasm_cache *cache, const struct api_source *source,
                       const struct wasm_options *options, char *path, size_t path_bytes)
 {
-    int len = snprintf(path, path_bytes, "%s/lock-%02x%02x%02x%02x%02x%02x%02x%02x-%d%d%d",
-                       wasm_cache_path(cache), source->sha256[0], source->sha256[1],
-                       source->sha256[2], source->sha256[3], source->sha256[4], source->sha256[5],
-                       source->sha256[6], source->sha256[7], (int)options->mode,
-                       (int)options->tier, (int)options->fuel);
+    int len =
+        snprintf(path, path_bytes, "%s/lock-%02x%02x%02x%02x%02x%02x%02x%02x-%d%d%d",
+                 wasm_cache_path(cache), source->sha256[0], source->sha256[1], source->sha256[2],
+                 source->sha256[3], source->sha256[4], source->sha256[5], source->sha256[6],
+                 source->sha256[7], (int)options->mode, (int)options->tier, (int)options->fuel);
     if (len < 0 || (size_t)len >= path_bytes) {
         return false;
     }
@@ -52,7 +52,8 @@ static void compile_and_leave(const char *cache_path, struct api_source *source,
                               const struct wasm_options *options)
 {
     setsid();
-    /* Signals back to what a fresh program has; the caller may ignore SIGCHLD, and we wait for a child. */
+    /* Signals back to what a fresh program has; the caller may ignore SIGCHLD, and we wait for a
+     * child. */
     for (int number = 1; number < NSIG; number++) {
         signal(number, SIG_DFL);
     }

@@ -1,8 +1,8 @@
 /* engine.c: the cache that an embedding program's modules go through.
  *
- * A machine without a place for a cache (no home folder, a read-only file system) still runs modules: they
- * are then compiled at each load. A cache that is there but unsafe is refused instead: its owner
- * asked for it, and would not notice that it is not used. */
+ * A machine without a place for a cache (no home folder, a read-only file system) still runs
+ * modules: they are then compiled at each load. A cache that is there but unsafe is refused
+ * instead: its owner asked for it, and would not notice that it is not used. */
 #include "api/engine.h"
 
 #include <errno.h>

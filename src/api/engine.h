@@ -38,8 +38,8 @@ struct api_source {
     uint8_t sha256[32];
 };
 
-/* background.c: compiles `source` with `options` into the engine's cache in a process of its own that this
- * one does not wait for. False when that could not be started; nothing depends on it. */
+/* background.c: compiles `source` with `options` into the engine's cache in a process of its own
+ * that this one does not wait for. False when that could not be started; nothing depends on it. */
 bool api_compile_in_background(const struct wm_engine *engine, const struct api_source *source,
                                const struct wasm_options *options);
 /* module.c: compiles and returns the object, through the cache where there is one. */

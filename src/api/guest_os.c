@@ -31,9 +31,9 @@ static int open_stdio(struct guest_os *os, const struct wm_wasi_config *config,
     bool ours = config->stdio[0] == 0 && config->stdio[1] == 0 && config->stdio[2] == 0;
     for (int i = 0; i < 3; i++) {
         int fd = ours ? i : config->stdio[i];
-        int error = fd < 0 ? -EBADF
-                           : port_file_share(&os->os, fd, i == 0 ? LIBOS_READ : LIBOS_WRITE,
-                                             &os->stdio[i]);
+        int error =
+            fd < 0 ? -EBADF
+                   : port_file_share(&os->os, fd, i == 0 ? LIBOS_READ : LIBOS_WRITE, &os->stdio[i]);
         /* A closed stream stays one: reads end at once, writes vanish. */
         if (error && error != -EBADF) {
             return wm_diag_set(diag, error, "%s: cannot be given to the program: %s", names[i],

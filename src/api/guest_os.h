@@ -1,7 +1,7 @@
 /* guest_os.h: the library OS of one WASI program: what struct wm_wasi_config promises, built.
  *
- * One per instance. Joins port/ (folders, sockets, clocks of this machine), libos/ (descriptors) and
- * wasi/ (the functions that the guest imports). */
+ * One per instance. Joins port/ (folders, sockets, clocks of this machine), libos/ (descriptors)
+ * and wasi/ (the functions that the guest imports). */
 #ifndef WM_API_GUEST_OS_H
 #define WM_API_GUEST_OS_H
 

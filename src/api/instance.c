@@ -1,8 +1,8 @@
-/* instance.c: a linked module that can be called: the engine's store, instance and host functions behind
- * one public handle.
+/* instance.c: a linked module that can be called: the engine's store, instance and host functions
+ * behind one public handle.
  *
- * One store per instance: what it may use up (fuel, time, memory) is its own, and a trap in it concerns
- * nobody else. */
+ * One store per instance: what it may use up (fuel, time, memory) is its own, and a trap in it
+ * concerns nobody else. */
 #include "api/instance.h"
 
 #include <errno.h>
@@ -14,9 +14,11 @@
 #include "wasi/wasi.h"
 #include "wasm/memory.h"
 
-_Static_assert(sizeof(union wm_value) == sizeof(union wasm_value), "the public union is the engine's");
-#define SAME_TRAP(name, number, text)                                                              \
-    _Static_assert((int)WM_TRAP_##name == (int)WASM_TRAP_##name, "the public enum is the engine's");
+_Static_assert(sizeof(union wm_value) == sizeof(union wasm_value),
+               "the public union is the engine's");
+#define SAME_TRAP(name, number, text)                                                      \
+    _Static_assert((int)WM_TRAP_##name == (int)WASM_TRAP_##name, "the public enum is the " \
+                                                                 "engine's");
 WM_TRAP_TABLE(SAME_TRAP)
 #undef SAME_TRAP
 
@@ -58,8 +60,9 @@ static int resolve(void *self, struct wm_view module, struct wm_view name,
         snprintf(instance->unknown, sizeof instance->unknown, "import \"%s\" \"%s\": %s",
                  wm_diag_quote(quoted_module, sizeof quoted_module, module.ptr, module.len),
                  wm_diag_quote(quoted_name, sizeof quoted_name, name.ptr, name.len),
-                 hint ? hint : "nothing here provides it: link the module that does, or build "
-                               "without it");
+                 hint ? hint
+                      : "nothing here provides it: link the module that does, or build "
+                        "without it");
     }
     return WM_E_NOT_FOUND;
 }

@@ -19,7 +19,7 @@ struct wm_instance {
     struct guest_os *os; /* NULL: it has no WASI functions */
     uint64_t timeout_ms;
     int64_t fuel_given;
-    enum wasm_trap trap; /* of the last call */
+    enum wasm_trap trap;              /* of the last call */
     char unknown[WM_DIAG_TEXT_BYTES]; /* the first import that nobody has, while linking */
     size_t func_count;
     struct wasm_host_func *funcs;

@@ -39,7 +39,7 @@ TEST(integers_take_both_readings)
 TEST(what_is_no_number_is_refused)
 {
     union wm_value value;
-    static const char *const bad[] = {"",   " 1",          "1 ",          "--1",  "+1", "0x",
+    static const char *const bad[] = {"",    " 1",         "1 ",          "--1", "+1", "0x",
                                       "1.5", "4294967296", "-2147483649", "abc", "1e3"};
     for (size_t i = 0; i < WM_COUNT_OF(bad); i++) {
         struct wm_diag diag = WM_DIAG_INIT;
@@ -59,8 +59,12 @@ TEST(values_survive_text)
     static const struct {
         char letter;
         const char *text;
-    } cases[] = {{'i', "-1"},     {'I', "-9223372036854775808"}, {'f', "0.100000001"},
-                 {'F', "0.1"},    {'F', "inf"},                  {'F', "-0"},
+    } cases[] = {{'i', "-1"},
+                 {'I', "-9223372036854775808"},
+                 {'f', "0.100000001"},
+                 {'F', "0.1"},
+                 {'F', "inf"},
+                 {'F', "-0"},
                  {'f', "3.40282347e+38"}};
     for (size_t i = 0; i < WM_COUNT_OF(cases); i++) {
         union wm_value before, after;

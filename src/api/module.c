@@ -26,13 +26,16 @@
 /* Up to here the optimised tier is ready about as soon as a person expects an answer. */
 #define SMALL_MODULE_BYTES (UINT64_C(256) << 10)
 
-_Static_assert((int)WM_MODE_GUARD == (int)WASM_MODE_GUARD && (int)WM_MODE_CHECK == (int)WASM_MODE_CHECK &&
+_Static_assert((int)WM_MODE_GUARD == (int)WASM_MODE_GUARD &&
+                   (int)WM_MODE_CHECK == (int)WASM_MODE_CHECK &&
                    (int)WM_MODE_DET == (int)WASM_MODE_DET,
                "the public enum is the engine's");
-_Static_assert((int)WM_TIER_O0 == (int)WASM_TIER_O0 && (int)WM_TIER_OPTIMISED == (int)WASM_TIER_OPTIMISED,
+_Static_assert((int)WM_TIER_O0 == (int)WASM_TIER_O0 &&
+                   (int)WM_TIER_OPTIMISED == (int)WASM_TIER_OPTIMISED,
                "the public enum is the engine's");
 
-/* The object straight from the compiler, for a machine without a cache: checked in full, as the cache would. */
+/* The object straight from the compiler, for a machine without a cache: checked in full, as the
+ * cache would. */
 static int open_uncached(int object_fd, struct wasm_object **out, struct wm_diag *diag)
 {
     struct stat st;
@@ -95,8 +98,9 @@ static int obtain(struct wm_engine *engine, const struct api_source *source, enu
         module->info.cached = true;
     } else {
         bool small = source->bytes < SMALL_MODULE_BYTES;
-        options->tier = when == WM_WHEN_O0 || (when == WM_WHEN_SOON && !small) ? WASM_TIER_O0
-                                                                             : WASM_TIER_OPTIMISED;
+        options->tier = when == WM_WHEN_O0 || (when == WM_WHEN_SOON && !small)
+                            ? WASM_TIER_O0
+                            : WASM_TIER_OPTIMISED;
         int64_t start = api_now_ns();
         int error = api_compile(engine->cache, source, options, engine->progress,
                                 engine->progress_self, &module->object, diag);
@@ -182,9 +186,8 @@ static int open_source(struct wm_engine *engine, const char *path, struct api_so
         return wm_diag_set(diag, WM_E_MALFORMED, "%s: not a file", path);
     }
     source->bytes = (uint64_t)st.st_size;
-    int error = engine->cache
-                    ? wasm_cache_module_hash(engine->cache, path, source->sha256, diag)
-                    : hash_fd(source->fd, source->bytes, source->sha256, diag);
+    int error = engine->cache ? wasm_cache_module_hash(engine->cache, path, source->sha256, diag)
+                              : hash_fd(source->fd, source->bytes, source->sha256, diag);
     if (error) {
         wm_diag_default(diag, error, "reading");
         wm_diag_prefix(diag, "%s", path);

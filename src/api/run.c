@@ -1,8 +1,8 @@
 /* run.c: one program from its file to its exit.
  *
- * A "command" (it exports _start) is called there; a "reactor" is initialised and one function of it is
- * called by name (WASI's application ABI). However the guest ends is a report; only what keeps it from
- * running at all is an error. */
+ * A "command" (it exports _start) is called there; a "reactor" is initialised and one function of
+ * it is called by name (WASI's application ABI). However the guest ends is a report; only what
+ * keeps it from running at all is an error. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,9 +134,8 @@ static char *format_backtrace(const struct wm_instance *instance)
     return text; /* NULL: a report without it is better than none */
 }
 
-static int execute(const struct wm_run_config *config, struct wm_module *module,
-                   struct plan *plan, int64_t start_ns, struct wm_run_report *out,
-                   struct wm_diag *diag)
+static int execute(const struct wm_run_config *config, struct wm_module *module, struct plan *plan,
+                   int64_t start_ns, struct wm_run_report *out, struct wm_diag *diag)
 {
     struct wm_instance_config limits = {
         .memory_bytes = config->memory_bytes,

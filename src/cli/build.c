@@ -1,9 +1,10 @@
-/* build.c: `wardmote build`: Debian's clang for WebAssembly, with the flags that one would have to know.
+/* build.c: `wardmote build`: Debian's clang for WebAssembly, with the flags that one would have to
+ * know.
  *
- * What a compiler for another machine must not see is this machine: its headers are kept out (Debian's
- * clang would look in /usr/include for what the guests' library lacks, and a header found there compiles
- * into nonsense), and so are the environment variables that point at them (tool.c). What is no
- * option of ours is clang's. */
+ * What a compiler for another machine must not see is this machine: its headers are kept out
+ * (Debian's clang would look in /usr/include for what the guests' library lacks, and a header found
+ * there compiles into nonsense), and so are the environment variables that point at them (tool.c).
+ * What is no option of ours is clang's. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,10 +50,9 @@ static bool is_cxx(const char *path)
 /* Clang options whose value is the next argument, so that the value is not taken for a file. */
 static bool takes_value(const char *text)
 {
-    static const char *const with_value[] = {"-I",       "-L",        "-l",       "-D",     "-U",
-                                             "-x",       "-include",  "-isystem", "-idirafter",
-                                             "-Xlinker", "-Xclang",   "-mllvm",   "-MF",    "-MT",
-                                             "-MQ",      "-iquote"};
+    static const char *const with_value[] = {
+        "-I",         "-L",       "-l",      "-D",     "-U",  "-x",  "-include", "-isystem",
+        "-idirafter", "-Xlinker", "-Xclang", "-mllvm", "-MF", "-MT", "-MQ",      "-iquote"};
     for (size_t i = 0; i < WM_COUNT_OF(with_value); i++) {
         if (strcmp(text, with_value[i]) == 0) {
             return true;
@@ -125,8 +125,8 @@ static int read_args(struct request *request, int argc, char **argv)
         }
         request->level = request->level || strncmp(text, "-O", 2) == 0;
         request->debug = request->debug || strncmp(text, "-g", 2) == 0;
-        request->no_link = request->no_link || strcmp(text, "-c") == 0 ||
-                           strcmp(text, "-S") == 0 || strcmp(text, "-E") == 0;
+        request->no_link = request->no_link || strcmp(text, "-c") == 0 || strcmp(text, "-S") == 0 ||
+                           strcmp(text, "-E") == 0;
         request->args[request->arg_count++] = text;
     }
     if (!request->any_source) {
@@ -179,17 +179,23 @@ static const char *const flags_always[] = {
     "--target=wasm32-wasi",
     /* The guests' headers and no others; ours for what they lack come before them. */
     "-nostdlibinc",
-    "-msimd128", "-mbulk-memory", "-msign-ext", "-mnontrapping-fptoint", "-mmutable-globals",
+    "-msimd128",
+    "-mbulk-memory",
+    "-msign-ext",
+    "-mnontrapping-fptoint",
+    "-mmutable-globals",
     "-fno-exceptions",
-    /* What wasi-libc has as emulations, each a library of its own that costs nothing when unused. */
-    "-D_WASI_EMULATED_MMAN", "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS",
+    /* What wasi-libc has as emulations, each a library of its own that costs nothing when unused.
+     */
+    "-D_WASI_EMULATED_MMAN",
+    "-D_WASI_EMULATED_SIGNAL",
+    "-D_WASI_EMULATED_PROCESS_CLOCKS",
     "-D_WASI_EMULATED_GETPID",
 };
 static const char *const flags_link[] = {
     /* Stack first: overflowing it leaves the memory and traps, where it would overwrite data. */
-    "-Wl,--stack-first", "-Wl,-z,stack-size=1048576",
-    "-lwasi-emulated-mman", "-lwasi-emulated-signal", "-lwasi-emulated-process-clocks",
-    "-lwasi-emulated-getpid",
+    "-Wl,--stack-first",      "-Wl,-z,stack-size=1048576",      "-lwasi-emulated-mman",
+    "-lwasi-emulated-signal", "-lwasi-emulated-process-clocks", "-lwasi-emulated-getpid",
 };
 #define FLAGS_MAX 64 /* more than all of the above and what build() adds */
 
@@ -213,8 +219,8 @@ static int build(const struct request *request)
     if (!request->level) {
         add(&words, "-O2");
     }
-    /* In the order in which they are searched: C++, clang's own, ours for what the guests' library lacks, the
-     * guests' library. */
+    /* In the order in which they are searched: C++, clang's own, ours for what the guests' library
+     * lacks, the guests' library. */
     add(&words, "-cxx-isystem");
     add(&words, GUEST_INCLUDE "/c++/v1");
     bool have_sdk = find_sdk(sdk, sizeof sdk);
@@ -261,9 +267,10 @@ static int build(const struct request *request)
         }
         fputc('\n', stderr);
     }
-    /* With an empty PATH clang does not find binaryen's wasm-opt, which it would run after linking: ours is
-     * the optimiser that counts, and wasm-opt drops the names and lines that a trap is reported with. (Its
-     * own switch for that, --no-wasm-opt, makes clang-19 leave out the linking altogether.) */
+    /* With an empty PATH clang does not find binaryen's wasm-opt, which it would run after linking:
+     * ours is the optimiser that counts, and wasm-opt drops the names and lines that a trap is
+     * reported with. (Its own switch for that, --no-wasm-opt, makes clang-19 leave out the linking
+     * altogether.) */
     status = cli_spawn(argv, "");
     if (status < 0) {
         status = cli_error(CLI_FAILED, "%s: not started: %m", clang);

@@ -1,7 +1,7 @@
 /* cli.h: what the verbs of the command line share: exit statuses, messages, options.
  *
- * One file per verb; each holds a struct cli_verb. Options are a table per verb, from which both the
- * parser and --help work, so the two cannot differ. */
+ * One file per verb; each holds a struct cli_verb. Options are a table per verb, from which both
+ * the parser and --help work, so the two cannot differ. */
 #ifndef WM_CLI_CLI_H
 #define WM_CLI_CLI_H
 
@@ -11,15 +11,16 @@
 
 #include "base/compiler.h"
 
-/* A contract with scripts; `run` passes the guest's own status through, and for itself uses the last four. */
+/* A contract with scripts; `run` passes the guest's own status through, and for itself uses the
+ * last four. */
 enum cli_exit {
     CLI_DONE = 0,
-    CLI_FAILED = 1,      /* the thing asked for is false or failed */
-    CLI_USAGE = 2,       /* usage, or unusable input */
-    CLI_MISSING = 3,     /* this machine lacks something, which is named */
+    CLI_FAILED = 1,  /* the thing asked for is false or failed */
+    CLI_USAGE = 2,   /* usage, or unusable input */
+    CLI_MISSING = 3, /* this machine lacks something, which is named */
     CLI_OUT_OF_FUEL = 123,
     CLI_DEADLINE = 124,
-    CLI_REFUSED = 125,   /* wardmote itself failed, or refused the module */
+    CLI_REFUSED = 125, /* wardmote itself failed, or refused the module */
     CLI_TRAP = 134,
 };
 
@@ -47,8 +48,8 @@ extern const struct cli_verb cli_verb_run, cli_verb_build, cli_verb_compile, cli
     cli_verb_demo;
 extern const struct cli_verb *const cli_verbs[]; /* NULL-terminated, in the order of help */
 
-/* Gives each option and argument to `take`, which returns 0 or an exit status. Handles --help. Returns -1 to
- * go on, or the status to leave with. */
+/* Gives each option and argument to `take`, which returns 0 or an exit status. Handles --help.
+ * Returns -1 to go on, or the status to leave with. */
 int cli_parse(const struct cli_verb *verb, int argc, char **argv,
               int (*take)(void *self, int id, const char *value), void *self);
 void cli_help(const struct cli_verb *verb);
@@ -74,8 +75,8 @@ bool cli_find_tool(const char *name, char *out, size_t out_bytes);
  * 128 + signal, or -1 with errno. */
 int cli_spawn(const char *const *argv, const char *path);
 
-/* The progress bar of compilations: a wm_progress; self is the module's name. Draws only on a terminal, and
- * only after a second. cli_progress_end removes it. */
+/* The progress bar of compilations: a wm_progress; self is the module's name. Draws only on a
+ * terminal, and only after a second. cli_progress_end removes it. */
 void cli_progress(void *self, uint32_t done, uint32_t total);
 void cli_progress_end(void);
 

@@ -1,7 +1,7 @@
 /* compile.c: `wardmote compile`: the better tier ahead of time, into the cache.
  *
- * --suspendable first puts binaryen's asyncify pass into the module, so that a run of it can be frozen
- * at a host call and continued many times; the result is a module of its own. */
+ * --suspendable first puts binaryen's asyncify pass into the module, so that a run of it can be
+ * frozen at a host call and continued many times; the result is a module of its own. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

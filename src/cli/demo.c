@@ -1,5 +1,5 @@
-/* demo.c: `wardmote demo`: the main job, end to end, on this machine. The acts are a script, so that each
- * command in it is one that the reader can type; this verb finds and starts it. */
+/* demo.c: `wardmote demo`: the main job, end to end, on this machine. The acts are a script, so
+ * that each command in it is one that the reader can type; this verb finds and starts it. */
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* main.c: finds the verb and hands over.
  *
- * This executable is on the path of every `wardmote run`, so it stays small: the compiler is a program of
- * its own, and nothing here opens a file or allocates before the verb does. */
+ * This executable is on the path of every `wardmote run`, so it stays small: the compiler is a
+ * program of its own, and nothing here opens a file or allocates before the verb does. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,8 +73,8 @@ static int help(int argc, char **argv)
     return CLI_DONE;
 }
 
-/* A stream that the caller closed would have its number given to the next file that we open, the cache's
- * perhaps, and the guest would then get that as its standard input. */
+/* A stream that the caller closed would have its number given to the next file that we open, the
+ * cache's perhaps, and the guest would then get that as its standard input. */
 static void fill_standard_streams(void)
 {
     for (int fd = 0; fd <= 2; fd++) {

@@ -32,8 +32,8 @@ int cli_status_of(int code)
     }
 }
 
-/* Only a terminal gets a bar, and only work of over a second: a script's log stays clean, and quick things
- * do not flicker. One compilation at a time is shown. */
+/* Only a terminal gets a bar, and only work of over a second: a script's log stays clean, and quick
+ * things do not flicker. One compilation at a time is shown. */
 static struct {
     bool started, shown, terminal;
     struct timespec since;

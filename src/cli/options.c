@@ -1,7 +1,7 @@
 /* options.c: options from a table, with one spelling rule for all verbs.
  *
- * "--name VALUE", "--name=VALUE", "-n VALUE", "-nVALUE"; "--" ends the options. Names are written in full:
- * an abbreviation that works today would be ambiguous after the next option. */
+ * "--name VALUE", "--name=VALUE", "-n VALUE", "-nVALUE"; "--" ends the options. Names are written
+ * in full: an abbreviation that works today would be ambiguous after the next option. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -94,8 +94,8 @@ int cli_parse(const struct cli_verb *verb, int argc, char **argv,
             cli_help(verb);
             return CLI_DONE;
         }
-        int status =
-            is_option ? parse_option(verb, argc, argv, &i, take, self) : take(self, CLI_ARGUMENT, text);
+        int status = is_option ? parse_option(verb, argc, argv, &i, take, self)
+                               : take(self, CLI_ARGUMENT, text);
         if (status != 0) {
             return status;
         }
@@ -152,9 +152,12 @@ bool cli_bytes(const char *text, uint64_t *out)
     }
     unsigned shift = 0;
     switch (text[len - 1]) {
-    case 'k': case 'K': shift = 10; break;
-    case 'm': case 'M': shift = 20; break;
-    case 'g': case 'G': shift = 30; break;
+    case 'k':
+    case 'K': shift = 10; break;
+    case 'm':
+    case 'M': shift = 20; break;
+    case 'g':
+    case 'G': shift = 30; break;
     default: break;
     }
     if (shift) {

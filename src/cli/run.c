@@ -1,7 +1,8 @@
-/* run.c: `wardmote run`: one program that its user doesn't trust, with what it is given and no more.
+/* run.c: `wardmote run`: one program that its user doesn't trust, with what it is given and no
+ * more.
  *
- * Everything after the module's name is the guest's own, so that its options and ours cannot meet. The report
- * of --json goes to standard error: standard output belongs to the guest. */
+ * Everything after the module's name is the guest's own, so that its options and ours cannot meet.
+ * The report of --json goes to standard error: standard output belongs to the guest. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ static int wrong(const char *option, const char *value, const char *expected)
     return cli_error(CLI_USAGE, "run: --%s %s: not usable: expected %s", option, value, expected);
 }
 
-/* "HOST[::GUEST]": "::" since a single colon occurs in names of folders. The halves are copied: argv stays whole. */
+/* "HOST[::GUEST]": "::" since a single colon occurs in names of folders. The halves are copied:
+ * argv stays whole. */
 static int take_dir(struct request *request, const char *value, bool read_only)
 {
     char *host = strdup(value);

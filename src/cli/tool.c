@@ -42,8 +42,8 @@ bool cli_find_tool(const char *name, char *out, size_t out_bytes)
 
 /* Variables by which a host's folders would slip into a compilation for another machine. */
 static const char *const host_only[] = {
-    "CPATH=", "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=", "OBJC_INCLUDE_PATH=", "LIBRARY_PATH=",
-    "COMPILER_PATH=", "GCC_EXEC_PREFIX=", "CCC_OVERRIDE_OPTIONS=",
+    "CPATH=",        "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=", "OBJC_INCLUDE_PATH=",
+    "LIBRARY_PATH=", "COMPILER_PATH=",  "GCC_EXEC_PREFIX=",    "CCC_OVERRIDE_OPTIONS=",
 };
 
 extern char **environ;

@@ -43,7 +43,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
            "compiler      %s\n"
            "cache         %s\n",
            info.version, info.cpu,
-           info.compiler_path ? info.compiler_path : "not found: wardmote-wasmc belongs beside wardmote",
+           info.compiler_path ? info.compiler_path
+                              : "not found: wardmote-wasmc belongs beside wardmote",
            info.cache_path ? info.cache_path : "none: neither XDG_CACHE_HOME nor HOME is set");
     return CLI_DONE;
 }
