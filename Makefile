@@ -48,10 +48,10 @@ fmt:
 check: all
 	@tools/check $(BUILD)
 
-# Reconfigures only when the place changes.
-install: all
+install: $(BUILD)/build.ninja
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
+	@$(NINJA)
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild --quiet
 
 deb:
 	@tools/deps build
