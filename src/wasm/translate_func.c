@@ -515,6 +515,8 @@ static void on_end(struct tl_func *f)
         f->stack.count = frame->height;
         push_phis(f, frame, frame->result_count, frame->results);
         begin_run(f);
+    } else if (frame->kind == TL_FRAME_IF && !f->dead) {
+        begin_run(f);
     }
     f->frames.count--;
     if (f->dead) {

@@ -131,6 +131,27 @@ static int read_module(struct wm_view *out, struct wm_diag *diag)
     return err ? wm_diag_default(diag, err, "module: reading it") : 0;
 }
 
+/* In det the stack a call needs is counted by wasm_frame_cost, and the stack that it gets is sized by
+ * that count: a native frame that is larger would break the sum. */
+static int check_frames(const struct wasm_module *module, const struct wasm_elf_image *image,
+                        struct wm_diag *diag)
+{
+    for (uint32_t i = 0; i < module->body_count; i++) {
+        const struct wasm_body *body = &module->bodies[i];
+        uint32_t func_idx = module->imported_funcs + i, bytes = image->frame_bytes[func_idx];
+        uint64_t counted = wasm_frame_cost(&module->types[body->type_idx], body);
+        if (bytes == UINT32_MAX || bytes > counted) {
+            char name[96];
+            wasm_module_func_name(module, func_idx, name, sizeof name);
+            return wm_diag_set(diag, WM_E_LIMIT,
+                               "%s: its native frame of %u bytes is larger than the %" PRIu64
+                               " counted for it in mode det",
+                               name, bytes, counted);
+        }
+    }
+    return 0;
+}
+
 static int compile(struct wm_view bytes, const struct wasm_options *options, struct wm_diag *diag)
 {
     struct wm_arena arena;
@@ -149,6 +170,9 @@ static int compile(struct wm_view bytes, const struct wasm_options *options, str
     err = err ? err
               : wasm_elf_link(translation.elf, module->func_count, module->type_count, &arena,
                               &image, diag);
+    if (!err && options->mode == WASM_MODE_DET) {
+        err = check_frames(module, &image, diag);
+    }
     return err ? err
                : wasm_object_write(WASMC_FD_OBJECT, module, sha256, options, &image, &arena, diag);
 }
