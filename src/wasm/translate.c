@@ -1,11 +1,12 @@
-/* translate.c: the driver: what is known of the module, the LLVM module, its passes, its object file.
+/* translate.c: the driver: what is known of the module, the LLVM module, its passes, its object
+ * file.
  *
  * One LLVM module for one wasm module. All that the code needs to know of the world stands in the
  * context, so nothing is declared but the functions themselves and LLVM's own intrinsics; no pass
  * runs that makes library calls of loops, and every function says no-builtins besides.
  *
- * LLVM may abort on what it does not like, or on want of memory. That ends the compiler process, whose
- * parent reports it (compile.h); nothing here tries to go on after it. */
+ * LLVM may abort on what it does not like, or on want of memory. That ends the compiler process,
+ * whose parent reports it (compile.h); nothing here tries to go on after it. */
 #include "wasm/translate.h"
 
 #include <llvm-c/Analysis.h>
@@ -21,10 +22,11 @@
 
 #define TRIPLE "x86_64-pc-linux-gnu"
 
-/* Of the pipelines tried on SQLite and CPython this is the one that costs half of O2 and runs as fast:
- * guest code has been through an optimiser already, and what is left to do is what this translator
- * itself left (allocas, repeated loads, tests of tests). */
-#define PASSES "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,simplifycfg)"
+/* Of the pipelines tried on SQLite and CPython this is the one that costs half of O2 and runs as
+ * fast: guest code has been through an optimiser already, and what is left to do is what this
+ * translator itself left (allocas, repeated loads, tests of tests). */
+#define PASSES \
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,simplifycfg)"
 
 LLVMTypeRef tl_valtype(const struct tl *tl, uint8_t valtype)
 {
@@ -121,7 +123,8 @@ static const char *cpu_name(enum wasm_cpu cpu)
 static void make_attrs(struct tl *tl)
 {
     add_attr(tl, tl_enum_attr(tl, "nounwind", 0));
-    add_attr(tl, tl_enum_attr(tl, "uwtable", 1)); /* synchronous: enough to walk from a trap or call */
+    add_attr(tl,
+             tl_enum_attr(tl, "uwtable", 1)); /* synchronous: enough to walk from a trap or call */
     /* Guest addresses come from arithmetic; LLVM shall conclude nothing from their values. */
     add_attr(tl, tl_enum_attr(tl, "null_pointer_is_valid", 0));
     add_attr(tl, tl_text_attr(tl, "no-builtins", ""));
@@ -182,8 +185,7 @@ static void make_metadata(struct tl *tl)
     tl->md_tbaa = md_kind(tl, "tbaa");
     tl->md_prof = md_kind(tl, "prof");
     tl->md_empty = md_node(tl, NULL, 0);
-    LLVMMetadataRef weights[3] = {md_text(tl, "branch_weights"),
-                                  LLVMValueAsMetadata(tl_i32(tl, 1)),
+    LLVMMetadataRef weights[3] = {md_text(tl, "branch_weights"), LLVMValueAsMetadata(tl_i32(tl, 1)),
                                   LLVMValueAsMetadata(tl_i32(tl, 1u << 20))};
     tl->md_unlikely = md_node(tl, weights, 3);
     LLVMMetadataRef root_name = md_text(tl, "wasm");
@@ -208,8 +210,8 @@ static void make_debug(struct tl *tl)
     tl->debug_unit = LLVMDIBuilderCreateCompileUnit(
         tl->debug, LLVMDWARFSourceLanguageC99, tl->debug_file, "wardmote", 8, tl->optimise, "", 0,
         0, "", 0, LLVMDWARFEmissionLineTablesOnly, 0, 0, 0, "", 0, "", 0);
-    tl->debug_type = LLVMDIBuilderCreateSubroutineType(tl->debug, tl->debug_file, NULL, 0,
-                                                       LLVMDIFlagZero);
+    tl->debug_type =
+        LLVMDIBuilderCreateSubroutineType(tl->debug, tl->debug_file, NULL, 0, LLVMDIFlagZero);
 }
 
 /* What the module's shape lets the code take for granted. */
@@ -311,8 +313,8 @@ static int make_machine(struct tl *tl)
     LLVMTargetMachineOptionsSetCPU(options, cpu_name(tl->options.cpu));
     LLVMTargetMachineOptionsSetRelocMode(options, LLVMRelocPIC);
     LLVMTargetMachineOptionsSetCodeModel(options, LLVMCodeModelSmall);
-    LLVMTargetMachineOptionsSetCodeGenOptLevel(
-        options, tl->optimise ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone);
+    LLVMTargetMachineOptionsSetCodeGenOptLevel(options, tl->optimise ? LLVMCodeGenLevelDefault
+                                                                     : LLVMCodeGenLevelNone);
     tl->machine = LLVMCreateTargetMachineWithOptions(target, TRIPLE, options);
     LLVMDisposeTargetMachineOptions(options);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(tl->machine);
@@ -330,8 +332,7 @@ static int init(struct tl *tl)
     tl->fuel = tl->options.fuel || tl->det;
     tl->lines = tl->options.lines;
     tl->optimise = tl->options.tier == WASM_TIER_OPTIMISED;
-    tl->layout =
-        wasm_abi_layout(module->imported_funcs, module->table_count, module->global_count);
+    tl->layout = wasm_abi_layout(module->imported_funcs, module->table_count, module->global_count);
     tl->types = wm_alloc_zero(module->type_count, sizeof *tl->types);
     tl->funcs = wm_alloc_zero(module->func_count, sizeof *tl->funcs);
     tl->inlines = wm_alloc_zero(module->imported_funcs, sizeof *tl->inlines);
@@ -415,8 +416,8 @@ static int build_functions(struct tl *tl, const struct wasm_translate_progress *
     return err;
 }
 
-/* One pair of thunks for each canonical type, whether or not this module calls through it: a host may
- * call any function whose type the module names. */
+/* One pair of thunks for each canonical type, whether or not this module calls through it: a host
+ * may call any function whose type the module names. */
 static int build_thunks(struct tl *tl)
 {
     int err = 0;

@@ -1,18 +1,21 @@
 /* translate_func.c: one function: operands, locals, control flow, calls, traps, fuel, frames.
  *
- * A wasm block becomes an LLVM block only when a branch goes to its end; values that a branch carries
- * become phis there. Code behind an unconditional branch is read and thrown away until the `end` or
- * `else` that can be reached again, so nothing that cannot run is built, whatever its size.
+ * A wasm block becomes an LLVM block only when a branch goes to its end; values that a branch
+ * carries become phis there. Code behind an unconditional branch is read and thrown away until the
+ * `end` or `else` that can be reached again, so nothing that cannot run is built, whatever its
+ * size.
  *
- * Fuel (doc/format/fuel.md). The count lives in an alloca, which the optimiser turns into a register.
- * A straight-line run subtracts its whole cost at its start; the amount is patched in when the run's
- * end is known. budget->fuel is brought up to date before anything that may end the call by a fault or
- * look at it (guest memory accesses in guard and det, calls, services, return); explicit traps do it in
- * their cold block. A negative count is looked for at function entry, at loop heads, before calls
- * that may leave this module, and in operations that are charged by length.
+ * Fuel (doc/format/fuel.md). The count lives in an alloca, which the optimiser turns into a
+ * register. A straight-line run subtracts its whole cost at its start; the amount is patched in
+ * when the run's end is known. budget->fuel is brought up to date before anything that may end the
+ * call by a fault or look at it (guest memory accesses in guard and det, calls, services, return);
+ * explicit traps do it in their cold block. A negative count is looked for at function entry, at
+ * loop heads, before calls that may leave this module, and in operations that are charged by
+ * length.
  *
- * Frames (det). The function's entry block is left open until its body is read: only then it is known
- * whether the function calls anything, and one that does not need not write its frame down. */
+ * Frames (det). The function's entry block is left open until its body is read: only then it is
+ * known whether the function calls anything, and one that does not need not write its frame down.
+ */
 #include "wasm/translate_internal.h"
 
 #include <stddef.h>
@@ -234,8 +237,8 @@ void tl_trap_if(struct tl_func *f, LLVMValueRef cond, enum wasm_trap trap)
 static void need_fuel(struct tl_func *f)
 {
     if (f->tl->fuel) {
-        LLVMValueRef negative = LLVMBuildICmp(f->tl->at, LLVMIntSLT, tl_fuel_now(f),
-                                              tl_i64(f->tl, 0), "");
+        LLVMValueRef negative =
+            LLVMBuildICmp(f->tl->at, LLVMIntSLT, tl_fuel_now(f), tl_i64(f->tl, 0), "");
         tl_trap_if(f, negative, WASM_TRAP_OUT_OF_FUEL);
     }
 }
@@ -539,7 +542,8 @@ static void on_br_if(struct tl_func *f, uint32_t label)
 }
 
 /* Labels may be many and mostly the same. A label that carries values goes through a block of its
- * own, one for each different target, so that a phi has one entry for it and not one for each label. */
+ * own, one for each different target, so that a phi has one entry for it and not one for each
+ * label. */
 static LLVMBasicBlockRef table_target(struct tl_func *f, struct tl_frame *frame)
 {
     if (branch_arity(frame) == 0) {
@@ -608,8 +612,7 @@ static int pass_args(struct tl_func *f, const struct wasm_functype *type,
     uint32_t more_results = results > 1 ? results - 1 : 0;
     LLVMValueRef buffer = NULL;
     if (tail && memory) {
-        buffer =
-            tl_offset(tl, tl->at, tl_budget(f), offsetof(struct wasm_budget, tail_params));
+        buffer = tl_offset(tl, tl->at, tl_budget(f), offsetof(struct wasm_budget, tail_params));
     } else if (!tail && (memory || more_results)) {
         /* One buffer for both: the callee has read its parameters when it writes results. */
         buffer = more_buffer(f, memory > more_results ? memory : more_results);
@@ -701,8 +704,7 @@ static int on_call(struct tl_func *f, uint32_t func_idx, bool tail)
     uint64_t at = tl->layout.imports + sizeof(struct wasm_import_func) * (uint64_t)func_idx;
     LLVMValueRef import = tl_offset(tl, tl->at, f->ctx, at);
     LLVMValueRef code = tl_invariant(tl, tl->at, tl->t.ptr, import);
-    LLVMValueRef ctx_place =
-        tl_offset(tl, tl->at, import, offsetof(struct wasm_import_func, ctx));
+    LLVMValueRef ctx_place = tl_offset(tl, tl->at, import, offsetof(struct wasm_import_func, ctx));
     LLVMValueRef ctx = tl_invariant(tl, tl->at, tl->t.ptr, ctx_place);
     return emit_call(f, type_idx, code, ctx, tail);
 }
@@ -719,20 +721,18 @@ static int on_call_indirect(struct tl_func *f, uint32_t type_idx, uint32_t table
     if (tl->tables[table_idx].fixed_size) {
         size = tl_i64(tl, tl->module->tables[table_idx].limits.min);
     } else {
-        LLVMValueRef place =
-            tl_offset(tl, tl->at, cells, offsetof(struct wasm_table_cells, size));
+        LLVMValueRef place = tl_offset(tl, tl->at, cells, offsetof(struct wasm_table_cells, size));
         size = tl_load(tl, tl->at, tl->t.i64, place, TL_ALIAS_CELL);
     }
     LLVMValueRef outside = LLVMBuildICmp(tl->at, LLVMIntUGE, wide, size, "");
     tl_trap_if(f, outside, WASM_TRAP_UNDEFINED_ELEMENT);
 
-    LLVMValueRef elems = tl_invariant(
-        tl, tl->at, tl->t.ptr,
-        tl_offset(tl, tl->at, cells, offsetof(struct wasm_table_cells, elems)));
+    LLVMValueRef elems =
+        tl_invariant(tl, tl->at, tl->t.ptr,
+                     tl_offset(tl, tl->at, cells, offsetof(struct wasm_table_cells, elems)));
     LLVMValueRef scaled = LLVMBuildShl(tl->at, wide, tl_i64(tl, 5), "");
     LLVMValueRef elem = LLVMBuildGEP2(tl->at, tl->t.i8, elems, &scaled, 1, "");
-    LLVMValueRef id_place =
-        tl_offset(tl, tl->at, elem, offsetof(struct wasm_table_elem, type_id));
+    LLVMValueRef id_place = tl_offset(tl, tl->at, elem, offsetof(struct wasm_table_elem, type_id));
     LLVMValueRef id = tl_load(tl, tl->at, tl->t.i32, id_place, TL_ALIAS_CELL);
     if (!f->type_ids) {
         f->type_ids = tl_context_field(f, offsetof(struct wasm_ctx, type_ids), tl->t.ptr);
@@ -900,9 +900,8 @@ static void on_global_get(struct tl_func *f, uint32_t idx)
     }
     LLVMValueRef place = global_place(f, idx);
     LLVMTypeRef type = tl_valtype(tl, global->valtype);
-    LLVMValueRef value = global->is_mutable
-                             ? tl_load(tl, tl->at, type, place, TL_ALIAS_GLOBAL)
-                             : tl_invariant(tl, tl->at, type, place);
+    LLVMValueRef value = global->is_mutable ? tl_load(tl, tl->at, type, place, TL_ALIAS_GLOBAL)
+                                            : tl_invariant(tl, tl->at, type, place);
     tl_push(f, global->valtype, value);
 }
 
@@ -1112,9 +1111,8 @@ static int begin(struct tl_func *f, uint32_t body_idx)
     if (tl->lines) {
         begin_debug(f);
     }
-    struct tl_frame frame = {.kind = TL_FRAME_FUNC,
-                             .result_count = f->type->result_count,
-                             .results = f->type->results};
+    struct tl_frame frame = {
+        .kind = TL_FRAME_FUNC, .result_count = f->type->result_count, .results = f->type->results};
     int err = make_room(f);
     if (!err) {
         err = wm_vec_push(&f->frames, frame);

@@ -1,10 +1,10 @@
-/* translate_internal.h: what the files of the translator share. Names begin with tl_; nothing here is
- * seen outside translate*.c and llvm_util.c.
+/* translate_internal.h: what the files of the translator share. Names begin with tl_; nothing here
+ * is seen outside translate*.c and llvm_util.c.
  *
  * One struct tl per module, one struct tl_func for the function being built. Operands of the wasm
- * stack are LLVM values; locals are allocas, made when first used and remembered within straight-line
- * code, so that most reads of locals build nothing. All loops here are iterative and linear in the
- * body: a body is hostile input that happens to be valid. */
+ * stack are LLVM values; locals are allocas, made when first used and remembered within
+ * straight-line code, so that most reads of locals build nothing. All loops here are iterative and
+ * linear in the body: a body is hostile input that happens to be valid. */
 #ifndef WM_WASM_TRANSLATE_INTERNAL_H
 #define WM_WASM_TRANSLATE_INTERNAL_H
 
@@ -68,8 +68,8 @@ struct tl {
     struct tl_types t;
     LLVMTypeRef entry_type, entry_call_type; /* entry thunks; services and host calls */
 
-    struct tl_type *types;  /* [type_count], by canonical type */
-    LLVMValueRef *funcs;    /* [func_count]; NULL until used, and for imports */
+    struct tl_type *types;            /* [type_count], by canonical type */
+    LLVMValueRef *funcs;              /* [func_count]; NULL until used, and for imports */
     const struct tl_inline **inlines; /* [imported_funcs]; of the module `cp` */
 
     LLVMAttributeRef attrs[16];
@@ -81,14 +81,14 @@ struct tl {
 
 /* How an operand is held. */
 enum {
-    TL_BOOL = 1,    /* an i1 that stands for an i32 */
-    TL_NAN32 = 2,   /* det: f32 lanes may hold a NaN that is not canonical */
-    TL_NAN64 = 4,   /* det: the same for f64 lanes */
+    TL_BOOL = 1,  /* an i1 that stands for an i32 */
+    TL_NAN32 = 2, /* det: f32 lanes may hold a NaN that is not canonical */
+    TL_NAN64 = 4, /* det: the same for f64 lanes */
 };
 
 struct tl_operand {
     LLVMValueRef value;
-    uint8_t type;  /* enum wasm_valtype */
+    uint8_t type; /* enum wasm_valtype */
     uint8_t flags;
 };
 
@@ -98,12 +98,12 @@ struct tl_frame {
     enum tl_frame_kind kind;
     uint32_t param_count, result_count;
     const uint8_t *params, *results;
-    size_t height;              /* of the operand stack below the parameters */
-    LLVMBasicBlockRef target;   /* of branches; NULL until there is one (a loop: always) */
-    LLVMValueRef first_phi;     /* one for each value a branch carries, in order; NULL without */
+    size_t height;               /* of the operand stack below the parameters */
+    LLVMBasicBlockRef target;    /* of branches; NULL until there is one (a loop: always) */
+    LLVMValueRef first_phi;      /* one for each value a branch carries, in order; NULL without */
     LLVMBasicBlockRef otherwise; /* IF: where `else` begins; NULL once begun */
-    size_t saved;               /* IF: its parameters in tl_func.saved */
-    uint32_t stamp;             /* of the br_table that last came by, see tl_br_table */
+    size_t saved;                /* IF: its parameters in tl_func.saved */
+    uint32_t stamp;              /* of the br_table that last came by, see tl_br_table */
     LLVMBasicBlockRef stamp_block;
 };
 
@@ -140,12 +140,12 @@ struct tl_func {
     WM_VEC(uint32_t) locals_used;
     WM_VEC(uint32_t) run_ends; /* of body->local_runs: the first local behind each */
     WM_VEC(LLVMValueRef) args;
-    uint64_t epoch;       /* changes where control paths meet; counts on over all functions */
+    uint64_t epoch; /* changes where control paths meet; counts on over all functions */
     struct tl_checked checked[TL_CHECKED_SLOTS];
-    bool dead;            /* the code being read cannot be reached... */
-    uint32_t dead_depth;  /* ...nor can this many blocks opened since */
+    bool dead;           /* the code being read cannot be reached... */
+    uint32_t dead_depth; /* ...nor can this many blocks opened since */
     uint32_t stamp;
-    bool calls;           /* det: it needs its frame counted in memory */
+    bool calls; /* det: it needs its frame counted in memory */
     bool short_of_memory;
 
     LLVMBasicBlockRef traps[32]; /* by enum wasm_trap */
@@ -158,7 +158,7 @@ struct tl_func {
     bool fuel_stale;          /* budget->fuel does not yet have it */
     LLVMValueRef more_buffer; /* parameters and results that callees have in memory */
     uint32_t more_room;
-    uint32_t offset;          /* of the present instruction in the module */
+    uint32_t offset; /* of the present instruction in the module */
 };
 
 /* An import of the module `cp` (translate_inline.c). Pops its arguments, pushes its results. */
@@ -217,7 +217,8 @@ bool tl_simd(struct tl_func *f, const struct wasm_instr *instr);
 LLVMValueRef tl_float_min_max(struct tl_func *f, LLVMValueRef a, LLVMValueRef b, bool max);
 LLVMValueRef tl_float_binary(struct tl_func *f, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef tl_canonical(struct tl_func *f, LLVMValueRef value, uint8_t flags);
-/* Keeps LLVM from folding float constants and conversions in a way that hands a signalling NaN on. */
+/* Keeps LLVM from folding float constants and conversions in a way that hands a signalling NaN on.
+ */
 LLVMValueRef tl_opaque_constant(struct tl *tl, LLVMValueRef value);
 LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value);
 uint8_t tl_nan_flag(const struct tl_func *f, LLVMTypeRef type);

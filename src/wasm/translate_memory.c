@@ -1,14 +1,16 @@
 /* translate_memory.c: loads and stores, bulk memory, tables.
  *
- * guard, det: the address is base + index + offset, with index and offset below 2^32 each, so it lies
- * inside the reservation (WASM_MEMORY_RESERVE_BYTES), of which only the memory itself can be touched.
- * Accesses are volatile: a load whose value nobody wants must still fault where it stands, and no
- * store may move across a fault; for LLVM plain loads are free to vanish. Volatile costs no instruction.
- * A store over the memory's last byte faults as a whole: the processor writes nothing of it.
+ * guard, det: the address is base + index + offset, with index and offset below 2^32 each, so it
+ * lies inside the reservation (WASM_MEMORY_RESERVE_BYTES), of which only the memory itself can be
+ * touched. Accesses are volatile: a load whose value nobody wants must still fault where it stands,
+ * and no store may move across a fault; for LLVM plain loads are free to vanish. Volatile costs no
+ * instruction. A store over the memory's last byte faults as a whole: the processor writes nothing
+ * of it.
  *
  * check: each access is compared with the memory's size before. The size is an alloca that is
- * loaded anew after every call, so between calls it sits in a register. An access that a checked one
- * of the same index in the same straight line covers is not checked again: memories only grow. */
+ * loaded anew after every call, so between calls it sits in a register. An access that a checked
+ * one of the same index in the same straight line covers is not checked again: memories only grow.
+ */
 #include "wasm/translate_internal.h"
 
 #include <stddef.h>
@@ -77,9 +79,8 @@ static void check_bounds(struct tl_func *f, LLVMValueRef index, uint64_t end)
         LLVMValueRef last = tl_i64(tl, tl->memory_fixed_bytes - end);
         bad = LLVMBuildICmp(tl->at, LLVMIntUGT, wide, last, "");
     } else {
-        LLVMValueRef size = f->size_slot
-                                ? LLVMBuildLoad2(tl->at, tl->t.i64, f->size_slot, "")
-                                : tl_i64(tl, tl->memory_fixed_bytes);
+        LLVMValueRef size = f->size_slot ? LLVMBuildLoad2(tl->at, tl->t.i64, f->size_slot, "")
+                                         : tl_i64(tl, tl->memory_fixed_bytes);
         if (end <= tl->memory_least_bytes) {
             LLVMValueRef last = LLVMBuildNUWSub(tl->at, size, tl_i64(tl, end), "");
             bad = LLVMBuildICmp(tl->at, LLVMIntUGT, wide, last, "");
@@ -114,8 +115,7 @@ LLVMValueRef tl_guest_load(struct tl_func *f, LLVMValueRef index, uint32_t offse
                            uint32_t bytes)
 {
     struct tl *tl = f->tl;
-    LLVMValueRef load =
-        tl_load(tl, tl->at, type, address(f, index, offset, bytes), TL_ALIAS_GUEST);
+    LLVMValueRef load = tl_load(tl, tl->at, type, address(f, index, offset, bytes), TL_ALIAS_GUEST);
     LLVMSetAlignment(load, 1);
     LLVMSetVolatile(load, !tl->check);
     return load;
@@ -170,8 +170,8 @@ static void charge_length(struct tl_func *f, LLVMValueRef length, unsigned log2_
     }
 }
 
-#define FUEL_LOG2_BYTES 6u /* 64 bytes of memory */
-#define FUEL_LOG2_ELEMS 3u /* 8 table elements */
+#define FUEL_LOG2_BYTES 6u  /* 64 bytes of memory */
+#define FUEL_LOG2_ELEMS 3u  /* 8 table elements */
 #define FUEL_PER_PAGE 1024u /* a page of 64 KiB as 64 bytes each */
 
 static void memory_size(struct tl_func *f)
@@ -271,8 +271,12 @@ static bool bulk_memory(struct tl_func *f, const struct wasm_instr *instr)
     case WASM_OP_MEMORY_INIT:
         bulk(f, SERVICE(memory_init), fixed, 1, 3, FUEL_LOG2_BYTES);
         return true;
-    case WASM_OP_MEMORY_COPY: bulk(f, SERVICE(memory_copy), NULL, 0, 3, FUEL_LOG2_BYTES); return true;
-    case WASM_OP_MEMORY_FILL: bulk(f, SERVICE(memory_fill), NULL, 0, 3, FUEL_LOG2_BYTES); return true;
+    case WASM_OP_MEMORY_COPY:
+        bulk(f, SERVICE(memory_copy), NULL, 0, 3, FUEL_LOG2_BYTES);
+        return true;
+    case WASM_OP_MEMORY_FILL:
+        bulk(f, SERVICE(memory_fill), NULL, 0, 3, FUEL_LOG2_BYTES);
+        return true;
     case WASM_OP_DATA_DROP: serve(f, SERVICE(data_drop), f->tl->t.void_, fixed, 1, 0); return true;
     default: return false;
     }
@@ -295,9 +299,15 @@ static bool table(struct tl_func *f, const struct wasm_instr *instr)
         tl_push(f, WASM_I32, serve(f, SERVICE(table_grow), tl->t.i32, fixed, 1, 2));
         return true;
     }
-    case WASM_OP_TABLE_FILL: bulk(f, SERVICE(table_fill), fixed, 1, 3, FUEL_LOG2_ELEMS); return true;
-    case WASM_OP_TABLE_COPY: bulk(f, SERVICE(table_copy), fixed, 2, 3, FUEL_LOG2_ELEMS); return true;
-    case WASM_OP_TABLE_INIT: bulk(f, SERVICE(table_init), fixed, 2, 3, FUEL_LOG2_ELEMS); return true;
+    case WASM_OP_TABLE_FILL:
+        bulk(f, SERVICE(table_fill), fixed, 1, 3, FUEL_LOG2_ELEMS);
+        return true;
+    case WASM_OP_TABLE_COPY:
+        bulk(f, SERVICE(table_copy), fixed, 2, 3, FUEL_LOG2_ELEMS);
+        return true;
+    case WASM_OP_TABLE_INIT:
+        bulk(f, SERVICE(table_init), fixed, 2, 3, FUEL_LOG2_ELEMS);
+        return true;
     case WASM_OP_ELEM_DROP: serve(f, SERVICE(elem_drop), tl->t.void_, fixed, 1, 0); return true;
     default: return false;
     }

@@ -1,17 +1,18 @@
 /* translate_numeric.c: the numeric instructions on i32, i64, f32 and f64 (core specification 4.3).
  *
  * LLVM leaves open what WebAssembly defines, so each such place is closed here: shift counts are
- * masked, division is guarded, conversions are range-checked, min and max are built from comparisons.
+ * masked, division is guarded, conversions are range-checked, min and max are built from
+ * comparisons.
  *
- * NaNs. The specification wants results of arithmetic to be quiet; LLVM folds x * 1, x / 1, x - 0 and
- * demote(promote x) to x, which hands a signalling NaN on. Such constants, and promoted values that may
- * meet a demotion, go through llvm.arithmetic.fence, which is no instruction but stops the fold.
- * In det, which NaN an operation gives must not depend on the code around it: results carry a flag
- * until something looks at their bits, and are then made canonical, once for a whole expression. */
+ * NaNs. The specification wants results of arithmetic to be quiet; LLVM folds x * 1, x / 1, x - 0
+ * and demote(promote x) to x, which hands a signalling NaN on. Such constants, and promoted values
+ * that may meet a demotion, go through llvm.arithmetic.fence, which is no instruction but stops the
+ * fold. In det, which NaN an operation gives must not depend on the code around it: results carry a
+ * flag until something looks at their bits, and are then made canonical, once for a whole
+ * expression. */
 #include "wasm/translate_internal.h"
 
 #include "wasm/opcode.h"
-
 
 static bool is_double(const struct tl *tl, LLVMTypeRef type)
 {
@@ -49,8 +50,8 @@ LLVMValueRef tl_canonical(struct tl_func *f, LLVMValueRef value, uint8_t flags)
     } else if (type == tl->t.f64) {
         bits = tl_i64(tl, UINT64_C(0x7ff8000000000000));
     } else {
-        LLVMValueRef lane = flags & TL_NAN32 ? tl_i32(tl, 0x7fc00000)
-                                             : tl_i64(tl, UINT64_C(0x7ff8000000000000));
+        LLVMValueRef lane =
+            flags & TL_NAN32 ? tl_i32(tl, 0x7fc00000) : tl_i64(tl, UINT64_C(0x7ff8000000000000));
         LLVMValueRef lanes[4] = {lane, lane, lane, lane};
         bits = LLVMConstVector(lanes, LLVMGetVectorSize(bits_type));
     }
@@ -208,13 +209,14 @@ static void divide(struct tl_func *f, uint8_t type, LLVMOpcode op)
     if (LLVMIsAConstantInt(b) && LLVMConstIntGetZExtValue(b) == 0) {
         b = LLVMConstInt(LLVMTypeOf(b), 1, 0); /* not reached; x / 0 would be poison */
     }
-    LLVMValueRef minus_one = LLVMBuildICmp(tl->at, LLVMIntEQ, b, LLVMConstAllOnes(LLVMTypeOf(b)), "");
+    LLVMValueRef minus_one =
+        LLVMBuildICmp(tl->at, LLVMIntEQ, b, LLVMConstAllOnes(LLVMTypeOf(b)), "");
     if (op == LLVMSDiv) {
         uint64_t least = type == WASM_I32 ? UINT64_C(1) << 31 : UINT64_C(1) << 63;
         LLVMValueRef overflow = LLVMBuildAnd(tl->at, minus_one, equals(f, a, least), "");
         tl_trap_if(f, overflow, WASM_TRAP_INTEGER_OVERFLOW);
-        if (LLVMIsAConstantInt(a) && LLVMIsAConstantInt(b) &&
-            LLVMIsAConstantInt(overflow) && LLVMConstIntGetZExtValue(overflow)) {
+        if (LLVMIsAConstantInt(a) && LLVMIsAConstantInt(b) && LLVMIsAConstantInt(overflow) &&
+            LLVMConstIntGetZExtValue(overflow)) {
             b = LLVMConstInt(LLVMTypeOf(b), 1, 0);
         }
     } else if (op == LLVMSRem) {
@@ -283,7 +285,9 @@ static void truncate_float(struct tl_func *f, uint8_t to, bool is_signed)
         low = !is_signed ? -1.0 : is_double(tl, from) ? -2147483649.0 : -2147483904.0;
         high = is_signed ? 2147483648.0 : 4294967296.0;
     } else {
-        low = !is_signed ? -1.0 : is_double(tl, from) ? -9223372036854777856.0 : -9223373136366403584.0;
+        low = !is_signed            ? -1.0
+              : is_double(tl, from) ? -9223372036854777856.0
+                                    : -9223373136366403584.0;
         high = is_signed ? 9223372036854775808.0 : 18446744073709551616.0;
     }
     LLVMValueRef above = LLVMBuildFCmp(tl->at, LLVMRealOGT, value, LLVMConstReal(from, low), "");
@@ -300,8 +304,9 @@ static void truncate_float(struct tl_func *f, uint8_t to, bool is_signed)
     LLVMBuildUnreachable(tl->at);
     LLVMPositionBuilderAtEnd(tl->at, good);
     LLVMTypeRef wanted = tl_valtype(tl, to);
-    tl_push(f, to, is_signed ? LLVMBuildFPToSI(tl->at, value, wanted, "")
-                             : LLVMBuildFPToUI(tl->at, value, wanted, ""));
+    tl_push(f, to,
+            is_signed ? LLVMBuildFPToSI(tl->at, value, wanted, "")
+                      : LLVMBuildFPToUI(tl->at, value, wanted, ""));
 }
 
 static void truncate_sat(struct tl_func *f, uint8_t to, const char *name)
@@ -358,33 +363,35 @@ static void float_constant(struct tl_func *f, const struct wasm_instr *instr)
     }
 }
 
-#define BOTH_INTS(name, call)                                                                      \
-    case WASM_OP_I32_##name: {                                                                     \
-        const uint8_t type = WASM_I32;                                                             \
-        call;                                                                                      \
-        return true;                                                                               \
-    }                                                                                              \
-    case WASM_OP_I64_##name: {                                                                     \
-        const uint8_t type = WASM_I64;                                                             \
-        call;                                                                                      \
-        return true;                                                                               \
+#define BOTH_INTS(name, call)          \
+    case WASM_OP_I32_##name: {         \
+        const uint8_t type = WASM_I32; \
+        call;                          \
+        return true;                   \
+    }                                  \
+    case WASM_OP_I64_##name: {         \
+        const uint8_t type = WASM_I64; \
+        call;                          \
+        return true;                   \
     }
-#define BOTH_FLOATS(name, call)                                                                    \
-    case WASM_OP_F32_##name: {                                                                     \
-        const uint8_t type = WASM_F32;                                                             \
-        call;                                                                                      \
-        return true;                                                                               \
-    }                                                                                              \
-    case WASM_OP_F64_##name: {                                                                     \
-        const uint8_t type = WASM_F64;                                                             \
-        call;                                                                                      \
-        return true;                                                                               \
+#define BOTH_FLOATS(name, call)        \
+    case WASM_OP_F32_##name: {         \
+        const uint8_t type = WASM_F32; \
+        call;                          \
+        return true;                   \
+    }                                  \
+    case WASM_OP_F64_##name: {         \
+        const uint8_t type = WASM_F64; \
+        call;                          \
+        return true;                   \
     }
-#define BOTH_INT_COMPARES(name, predicate)                                                         \
-    case WASM_OP_I32_##name:                                                                       \
-    case WASM_OP_I64_##name: compare(f, predicate); return true;
-#define BOTH_FLOAT_COMPARES(name, predicate)                                                       \
-    case WASM_OP_F32_##name:                                                                       \
+#define BOTH_INT_COMPARES(name, predicate) \
+    case WASM_OP_I32_##name:               \
+    case WASM_OP_I64_##name:               \
+        compare(f, predicate);             \
+        return true;
+#define BOTH_FLOAT_COMPARES(name, predicate) \
+    case WASM_OP_F32_##name:                 \
     case WASM_OP_F64_##name: compare_float(f, predicate); return true;
 
 static bool integer(struct tl_func *f, const struct wasm_instr *instr)
@@ -394,7 +401,9 @@ static bool integer(struct tl_func *f, const struct wasm_instr *instr)
     case WASM_OP_I32_CONST: tl_push(f, WASM_I32, tl_i32(f->tl, (uint32_t)instr->i32)); return true;
     case WASM_OP_I64_CONST: tl_push(f, WASM_I64, tl_i64(f->tl, (uint64_t)instr->i64)); return true;
     case WASM_OP_I32_EQZ: is_false(f); return true;
-    case WASM_OP_I64_EQZ: is_zero(f); return true;
+    case WASM_OP_I64_EQZ:
+        is_zero(f);
+        return true;
         BOTH_INT_COMPARES(EQ, LLVMIntEQ)
         BOTH_INT_COMPARES(NE, LLVMIntNE)
         BOTH_INT_COMPARES(LT_S, LLVMIntSLT)
@@ -437,7 +446,9 @@ static bool floating(struct tl_func *f, const struct wasm_instr *instr)
 {
     switch ((unsigned)instr->op) {
     case WASM_OP_F32_CONST:
-    case WASM_OP_F64_CONST: float_constant(f, instr); return true;
+    case WASM_OP_F64_CONST:
+        float_constant(f, instr);
+        return true;
         BOTH_FLOAT_COMPARES(EQ, LLVMRealOEQ)
         BOTH_FLOAT_COMPARES(NE, LLVMRealUNE)
         BOTH_FLOAT_COMPARES(LT, LLVMRealOLT)

@@ -1,10 +1,10 @@
 /* translate_simd.c: the vector instructions (core specification 4.3.8 and after), 236 of them.
  *
- * A v128 is kept as whatever vector type its last operation gave; bitcasts between them are free. What
- * LLVM's own vector operations define as WebAssembly does is written with them, so that the optimiser
- * understands it; where x86 has the very instruction and LLVM would have to guess it from a pattern
- * (swizzle, narrow, dot, the rounding multiply, pairwise sums) its intrinsic is used: SSSE3 and
- * SSE4.1 are in every level we compile for. */
+ * A v128 is kept as whatever vector type its last operation gave; bitcasts between them are free.
+ * What LLVM's own vector operations define as WebAssembly does is written with them, so that the
+ * optimiser understands it; where x86 has the very instruction and LLVM would have to guess it from
+ * a pattern (swizzle, narrow, dot, the rounding multiply, pairwise sums) its intrinsic is used:
+ * SSSE3 and SSE4.1 are in every level we compile for. */
 #include "wasm/translate_internal.h"
 
 #include "wasm/opcode.h"
@@ -245,13 +245,12 @@ static void multiply_q15(struct tl_func *f)
     LLVMTypeRef type = tl->t.v8i16;
     binary_x86(f, type, "llvm.x86.ssse3.pmul.hr.sw.128");
     LLVMValueRef product = tl_pop(f);
-    LLVMValueRef over =
-        LLVMBuildICmp(tl->at, LLVMIntEQ, product, splat_constant(type, 0x8000), "");
+    LLVMValueRef over = LLVMBuildICmp(tl->at, LLVMIntEQ, product, splat_constant(type, 0x8000), "");
     push(f, LLVMBuildXor(tl->at, product, LLVMBuildSExt(tl->at, over, type, ""), ""));
 }
 
-/* pshufb gives zero for an index with its top bit set; adding 0x70 with saturation sets it for every
- * index from 16 on and leaves the low four bits of the others. */
+/* pshufb gives zero for an index with its top bit set; adding 0x70 with saturation sets it for
+ * every index from 16 on and leaves the low four bits of the others. */
 static void swizzle(struct tl_func *f)
 {
     struct tl *tl = f->tl;
@@ -431,10 +430,9 @@ static void load_extend(struct tl_func *f, const struct wasm_instr *instr, LLVMT
                         LLVMTypeRef to, bool is_signed)
 {
     struct tl *tl = f->tl;
-    LLVMValueRef value =
-        LLVMBuildBitCast(tl->at, load_scalar(f, instr, tl->t.i64), from, "");
-    push(f, is_signed ? LLVMBuildSExt(tl->at, value, to, "")
-                      : LLVMBuildZExt(tl->at, value, to, ""));
+    LLVMValueRef value = LLVMBuildBitCast(tl->at, load_scalar(f, instr, tl->t.i64), from, "");
+    push(f,
+         is_signed ? LLVMBuildSExt(tl->at, value, to, "") : LLVMBuildZExt(tl->at, value, to, ""));
 }
 
 static void load_splat(struct tl_func *f, const struct wasm_instr *instr, LLVMTypeRef type)
@@ -461,8 +459,7 @@ static void store_lane(struct tl_func *f, const struct wasm_instr *instr, LLVMTy
 {
     struct tl *tl = f->tl;
     LLVMValueRef vector = tl_pop_as(f, type);
-    LLVMValueRef value =
-        LLVMBuildExtractElement(tl->at, vector, tl_i32(tl, instr->mem_lane), "");
+    LLVMValueRef value = LLVMBuildExtractElement(tl->at, vector, tl_i32(tl, instr->mem_lane), "");
     LLVMValueRef index = tl_pop(f);
     tl_guest_store(f, index, instr->mem_offset, value, wasm_opcode_table[instr->op].bytes);
 }
@@ -542,11 +539,11 @@ static bool lanes(struct tl_func *f, const struct wasm_instr *instr)
 }
 
 /* Operations that exist alike for several shapes. */
-#define FOR(SHAPE_NAME, type_, NAME, call)                                                         \
-    case WASM_OP_##SHAPE_NAME##_##NAME: {                                                          \
-        LLVMTypeRef type = (type_);                                                                \
-        call;                                                                                      \
-        return true;                                                                               \
+#define FOR(SHAPE_NAME, type_, NAME, call) \
+    case WASM_OP_##SHAPE_NAME##_##NAME: {  \
+        LLVMTypeRef type = (type_);        \
+        call;                              \
+        return true;                       \
     }
 #define FOR_I8_I16(NAME, call) FOR(I8X16, t->v16i8, NAME, call) FOR(I16X8, t->v8i16, NAME, call)
 #define FOR_I8_I16_I32(NAME, call) FOR_I8_I16(NAME, call) FOR(I32X4, t->v4i32, NAME, call)
@@ -617,22 +614,20 @@ static bool integers(struct tl_func *f, const struct wasm_instr *instr)
 }
 
 /* The low or the high half of shape FROM, extended to shape TO. */
-#define HALVES(TO, FROM, type)                                                                     \
-    case WASM_OP_##TO##_EXTEND_LOW_##FROM##_S: extend(f, type, false, true); return true;          \
-    case WASM_OP_##TO##_EXTEND_HIGH_##FROM##_S: extend(f, type, true, true); return true;          \
-    case WASM_OP_##TO##_EXTEND_LOW_##FROM##_U: extend(f, type, false, false); return true;         \
-    case WASM_OP_##TO##_EXTEND_HIGH_##FROM##_U: extend(f, type, true, false); return true;         \
-    case WASM_OP_##TO##_EXTMUL_LOW_##FROM##_S:                                                     \
-        multiply_extended(f, type, false, true);                                                   \
-        return true;                                                                               \
-    case WASM_OP_##TO##_EXTMUL_HIGH_##FROM##_S:                                                    \
-        multiply_extended(f, type, true, true);                                                    \
-        return true;                                                                               \
-    case WASM_OP_##TO##_EXTMUL_LOW_##FROM##_U:                                                     \
-        multiply_extended(f, type, false, false);                                                  \
-        return true;                                                                               \
-    case WASM_OP_##TO##_EXTMUL_HIGH_##FROM##_U:                                                    \
-        multiply_extended(f, type, true, false);                                                   \
+#define HALVES(TO, FROM, type)                                                             \
+    case WASM_OP_##TO##_EXTEND_LOW_##FROM##_S: extend(f, type, false, true); return true;  \
+    case WASM_OP_##TO##_EXTEND_HIGH_##FROM##_S: extend(f, type, true, true); return true;  \
+    case WASM_OP_##TO##_EXTEND_LOW_##FROM##_U: extend(f, type, false, false); return true; \
+    case WASM_OP_##TO##_EXTEND_HIGH_##FROM##_U: extend(f, type, true, false); return true; \
+    case WASM_OP_##TO##_EXTMUL_LOW_##FROM##_S: multiply_extended(f, type, false, true);    \
+        return true;                                                                       \
+    case WASM_OP_##TO##_EXTMUL_HIGH_##FROM##_S: multiply_extended(f, type, true, true);    \
+        return true;                                                                       \
+    case WASM_OP_##TO##_EXTMUL_LOW_##FROM##_U:                                             \
+        multiply_extended(f, type, false, false);                                          \
+        return true;                                                                       \
+    case WASM_OP_##TO##_EXTMUL_HIGH_##FROM##_U:                                            \
+        multiply_extended(f, type, true, false);                                           \
         return true;
 
 static bool halves(struct tl_func *f, const struct wasm_instr *instr)

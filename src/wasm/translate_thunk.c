@@ -1,4 +1,5 @@
-/* translate_thunk.c: the two joints between the wasm convention and C (abi.h), one pair for each type.
+/* translate_thunk.c: the two joints between the wasm convention and C (abi.h), one pair for each
+ * type.
  *
  *     e<T>(ctx, code, values)      from C into wasm: arguments out of `values`, results into it
  *     a<T>(binding, P0..., more)   from wasm into C: the other way round, through binding->call
@@ -87,8 +88,7 @@ static void adapter_thunk(struct tl *tl, uint32_t type_idx, const struct tl_type
         LLVMSetAlignment(LLVMBuildStore(tl->at, value, value_at(tl, values, i)), 8);
     }
     LLVMValueRef binding = LLVMGetParam(func, 0);
-    LLVMValueRef place =
-        tl_offset(tl, tl->at, binding, offsetof(struct wasm_host_binding, call));
+    LLVMValueRef place = tl_offset(tl, tl->at, binding, offsetof(struct wasm_host_binding, call));
     LLVMValueRef code = LLVMBuildLoad2(tl->at, tl->t.ptr, place, "");
     LLVMValueRef args[2] = {binding, values};
     LLVMBuildCall2(tl->at, tl->entry_call_type, code, args, 2, "");

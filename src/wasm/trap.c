@@ -1,7 +1,7 @@
 /* trap.c: the texts of traps. */
 #include "wasm/trap.h"
 
-#define TRAP_CASE(name, number, text)                                                              \
+#define TRAP_CASE(name, number, text) \
     case WASM_TRAP_##name: return text;
 
 const char *wasm_trap_text(enum wasm_trap trap)
