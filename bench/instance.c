@@ -20,6 +20,7 @@
 
 #define STATE_BYTES ((size_t)16 << 20)
 #define HOST_CALLS 100000
+#define DIRTY_PAGES 17
 
 static enum wasm_trap host(struct wasm_caller *caller, union wasm_value *values)
 {
@@ -126,8 +127,10 @@ int main(int argc, char **argv)
     struct wasm_object *object;
     struct wm_diag diag = {0};
     uint8_t sha256[32];
-    struct wasm_options options = {
-        .mode = WASM_MODE_GUARD, .tier = WASM_TIER_OPTIMISED, .cpu = wasm_cpu_of_this_machine()};
+    struct wasm_options options = {.mode = WASM_MODE_GUARD,
+                                   .tier = WASM_TIER_OPTIMISED,
+                                   .cpu = wasm_cpu_of_this_machine(),
+                                   .lines = true}; /* as the library asks for it */
 
     if (config.wardmote == NULL) {
         bench_die("%s/wardmote: not built", config.build);
@@ -147,20 +150,22 @@ int main(int argc, char **argv)
     }
     memset(from, 1, STATE_BYTES);
     memset(to, 2, STATE_BYTES);
-    for (int r = -20; r < config.rounds; r++) {
+    for (int r = -20; r < config.rounds; r++) { /* the first rounds only warm up */
         int at = r < 0 ? 0 : r;
-        turn_us(pool, image, "noop", 1, 2);
         warm[at] = turn_us(pool, image, "noop", 1, 2);
-        dirty[at] = turn_us(pool, image, "touch", 17, 17);
-        turn_us(plain, image, "noop", 1, 2);
-        discard[at] = turn_us(plain, image, "touch", 17, 17);
-        cold[at] = turn_us(pool, other, "noop", 1, 2);
-        if (at % 16 == 0) { /* a copy of 16 MiB empties the caches: not in every round */
-            int64_t start = bench_now_ns(BENCH_WALL);
-            memcpy(to, from, STATE_BYTES);
-            copy[at / 16] = (double)(bench_now_ns(BENCH_WALL) - start) / 1e3;
-            __asm__ volatile("" : : "r"(to) : "memory");
-        }
+        dirty[at] = turn_us(pool, image, "touch", DIRTY_PAGES, DIRTY_PAGES);
+        discard[at] = turn_us(plain, image, "touch", DIRTY_PAGES, DIRTY_PAGES);
+    }
+    for (int r = -20; r < config.rounds; r++) {
+        turn_us(pool, image, "noop", 1, 2);
+        cold[r < 0 ? 0 : r] = turn_us(pool, other, "noop", 1, 2);
+    }
+    int copies = config.rounds < 101 ? config.rounds : 101;
+    for (int r = 0; r < copies; r++) {
+        int64_t start = bench_now_ns(BENCH_WALL);
+        memcpy(to, from, STATE_BYTES);
+        copy[r] = (double)(bench_now_ns(BENCH_WALL) - start) / 1e3;
+        __asm__ volatile("" : : "r"(to) : "memory");
     }
     struct wasm_slot *slot;
     if (wasm_pool_take(pool, image, resolve, NULL, &slot, &diag) != 0) {
@@ -179,7 +184,7 @@ int main(int argc, char **argv)
            (unsigned long long)stats.warm, (unsigned long long)stats.cold,
            (unsigned long long)stats.pages_copied, (unsigned long long)stats.pages_discarded);
 
-    double copy_us = bench_stat(copy, (size_t)(config.rounds + 15) / 16).median;
+    double copy_us = bench_stat(copy, (size_t)copies).median;
     figure(&config, "engine.instance.p50_us", warm, 5, "us", "memcpy of 16 MiB", copy_us);
     figure(&config, "engine.instance.cold_p50_us", cold, 10, "us", "memcpy of 16 MiB", copy_us);
     figure(&config, "engine.instance.dirty17_p50_us", dirty, 0, "us", "memcpy of 16 MiB", copy_us);

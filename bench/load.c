@@ -18,8 +18,10 @@ static double once_us(struct wasm_cache *cache, const char *path)
     struct wm_diag diag = {0};
     uint8_t sha256[32];
     struct wasm_object *object;
-    struct wasm_options options = {
-        .mode = WASM_MODE_GUARD, .tier = WASM_TIER_OPTIMISED, .cpu = wasm_cpu_of_this_machine()};
+    struct wasm_options options = {.mode = WASM_MODE_GUARD,
+                                   .tier = WASM_TIER_OPTIMISED,
+                                   .cpu = wasm_cpu_of_this_machine(),
+                                   .lines = true}; /* as the library asks for it */
     int64_t start = bench_now_ns(BENCH_WALL);
     if (wasm_cache_module_hash(cache, path, sha256, &diag) != 0 ||
         wasm_cache_find(cache, sha256, &options, &object, &diag) != 0) {
