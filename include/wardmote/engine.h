@@ -168,7 +168,8 @@ struct wm_instance_config {
 };
 
 /* config NULL: all defaults. Links, and runs the start function. WM_E_UNLINKABLE names the import
- * that could not be satisfied; WM_E_TRAP when the start function trapped. */
+ * that could not be satisfied. WM_E_TRAP or WM_E_EXITED when the start function ended so: then, and
+ * only then, *out is set on an error too, to an instance that tells why and cannot be called. */
 WM_EXPORT WM_MUST_CHECK int wm_instance_new(struct wm_module *module,
                                             const struct wm_instance_config *config,
                                             struct wm_instance **out, struct wm_diag *diag);

@@ -42,10 +42,10 @@ static void drop_inherited_files(int keep)
     for (int fd = 0; fd <= 2 && null_fd >= 0; fd++) {
         dup2(null_fd, fd);
     }
-    if (keep > 3) {
-        close_range(3, (unsigned)keep - 1, 0);
+    if ((keep > 3 && close_range(3, (unsigned)keep - 1, 0) < 0) ||
+        close_range((unsigned)keep + 1, ~0u, 0) < 0) {
+        _exit(1); /* no such call here: better no background than somebody's pipe held open */
     }
-    close_range((unsigned)keep + 1, ~0u, 0);
 }
 
 static void compile_and_leave(const char *cache_path, struct api_source *source,
