@@ -67,7 +67,8 @@ typedef int wasm_resolve_fn(void *self, struct wm_view module, struct wm_view na
 
 /* Instantiates (4.5.4): resolves and checks each import (WM_E_UNLINKABLE names the import, what was
  * found and what to do), makes memory, tables, globals, runs active segments and the start function.
- * On WM_E_TRAP the store's report tells. The object must outlive the store. */
+ * On WM_E_TRAP (WM_E_EXITED where the start function ended the program) the store's report tells, and
+ * what happened until then stays. The object must outlive the store. */
 WM_MUST_CHECK int wasm_instance_new(struct wasm_store *store, const struct wasm_object *object,
                                     wasm_resolve_fn *resolve, void *resolve_self,
                                     struct wasm_instance **out, struct wm_diag *diag);

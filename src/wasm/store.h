@@ -8,7 +8,14 @@
  * arrives on the guest's thread, the handler sees that the interrupted instruction is compiled code, and
  * leaves the guest's frames. In a host function, the flag is seen when it returns (and blocking host
  * functions return early, with WASM_TRAP_DEADLINE or WASM_TRAP_KILLED). The signal repeats every two
- * milliseconds until it has been obeyed. */
+ * milliseconds until it has been obeyed.
+ *
+ * Signals of the process. The first store installs handlers for SIGSEGV, SIGBUS and SIGILL, which
+ * pass on whatever no guest caused to the handlers that were there before, and for SIGRTMIN + 12,
+ * which is ours alone. A program that installs its own handlers later must pass such faults on to
+ * the earlier ones. Each thread that calls into wasm gets an alternate signal stack (unless it has
+ * a large enough one) and one POSIX timer, both until it ends. A forked child may go on using its
+ * copies of stores. */
 #ifndef WM_WASM_STORE_H
 #define WM_WASM_STORE_H
 
