@@ -82,8 +82,10 @@ static enum wasm_trap begin_unwind(struct wasm_instance *instance)
     if (pages == UINT32_MAX) {
         return WASM_TRAP_OUT_OF_MEMORY;
     }
-    uint32_t area = (uint32_t)(pages * WASM_PAGE_BYTES);
-    uint32_t bounds[2] = {area + 16, (uint32_t)(area + AREA_PAGES * WASM_PAGE_BYTES - 16)};
+    /* Not at the start of the new pages: in a memory that was empty that would be address 0, which
+     * means that nothing is suspended. */
+    uint32_t start = (uint32_t)(pages * WASM_PAGE_BYTES), area = start + 16;
+    uint32_t bounds[2] = {area + 16, (uint32_t)(start + AREA_PAGES * WASM_PAGE_BYTES - 16)};
     if (!wasm_memory_write(memory, wasm_addr_of(area), bounds, sizeof bounds)) {
         WM_UNREACHABLE();
     }
@@ -101,6 +103,9 @@ enum wasm_trap wasm_suspend_here(struct wasm_caller *caller)
 {
     struct wasm_store *store = caller->store;
     union wasm_value value = {0};
+    if (store->suspend != WASM_SUSPEND_OFF && !wasm_suspendable(caller->instance->object)) {
+        return WASM_TRAP_HOST; /* called by a linked instance, which cannot unwind itself */
+    }
     switch (store->suspend) {
     case WASM_SUSPEND_ASKED: return begin_unwind(caller->instance);
     case WASM_SUSPEND_REWINDING:

@@ -87,6 +87,30 @@ static const uint8_t prepared_module[] = {
     0x00, 0x41, 0x02, 0x24, 0x00, 0x20, 0x00, 0x24, 0x01, 0x23, 0x01, 0x28, 0x02, 0x00, 0x23, 0x01,
     0x28, 0x02, 0x04, 0x4b, 0x04, 0x40, 0x00, 0x0b, 0x0b, 0x04, 0x00, 0x23, 0x00, 0x0b,
 };
+/* A program that only claims to be prepared, with an empty memory:
+ *
+ *     (import "host" "read" (func $read (result i32)))
+ *     (memory 0)
+ *     (global $s (mut i32) (i32.const 0))
+ *     (func (export "_start") (drop (call $read)))
+ *     and the five switches, which set $s and give it */
+static const uint8_t empty_module[] = {
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x0c, 0x03, 0x60, 0x00, 0x01, 0x7f, 0x60,
+    0x00, 0x00, 0x60, 0x01, 0x7f, 0x00, 0x02, 0x0d, 0x01, 0x04, 0x68, 0x6f, 0x73, 0x74, 0x04, 0x72,
+    0x65, 0x61, 0x64, 0x00, 0x00, 0x03, 0x07, 0x06, 0x01, 0x02, 0x01, 0x02, 0x01, 0x00, 0x05, 0x03,
+    0x01, 0x00, 0x00, 0x06, 0x06, 0x01, 0x7f, 0x01, 0x41, 0x00, 0x0b, 0x07, 0x7d, 0x06, 0x06, 0x5f,
+    0x73, 0x74, 0x61, 0x72, 0x74, 0x00, 0x01, 0x15, 0x61, 0x73, 0x79, 0x6e, 0x63, 0x69, 0x66, 0x79,
+    0x5f, 0x73, 0x74, 0x61, 0x72, 0x74, 0x5f, 0x75, 0x6e, 0x77, 0x69, 0x6e, 0x64, 0x00, 0x02, 0x14,
+    0x61, 0x73, 0x79, 0x6e, 0x63, 0x69, 0x66, 0x79, 0x5f, 0x73, 0x74, 0x6f, 0x70, 0x5f, 0x75, 0x6e,
+    0x77, 0x69, 0x6e, 0x64, 0x00, 0x03, 0x15, 0x61, 0x73, 0x79, 0x6e, 0x63, 0x69, 0x66, 0x79, 0x5f,
+    0x73, 0x74, 0x61, 0x72, 0x74, 0x5f, 0x72, 0x65, 0x77, 0x69, 0x6e, 0x64, 0x00, 0x04, 0x14, 0x61,
+    0x73, 0x79, 0x6e, 0x63, 0x69, 0x66, 0x79, 0x5f, 0x73, 0x74, 0x6f, 0x70, 0x5f, 0x72, 0x65, 0x77,
+    0x69, 0x6e, 0x64, 0x00, 0x05, 0x12, 0x61, 0x73, 0x79, 0x6e, 0x63, 0x69, 0x66, 0x79, 0x5f, 0x67,
+    0x65, 0x74, 0x5f, 0x73, 0x74, 0x61, 0x74, 0x65, 0x00, 0x06, 0x0a, 0x28, 0x06, 0x05, 0x00, 0x10,
+    0x00, 0x1a, 0x0b, 0x06, 0x00, 0x41, 0x01, 0x24, 0x00, 0x0b, 0x06, 0x00, 0x41, 0x00, 0x24, 0x00,
+    0x0b, 0x06, 0x00, 0x41, 0x02, 0x24, 0x00, 0x0b, 0x06, 0x00, 0x41, 0x00, 0x24, 0x00, 0x0b, 0x04,
+    0x00, 0x23, 0x00, 0x0b,
+};
 /* clang-format on */
 
 #define STARTS_AT 16u
@@ -250,6 +274,70 @@ TEST(modules_that_were_not_prepared_are_refused)
     wasm_object_close(object);
 }
 
+TEST(an_empty_memory_can_be_frozen_too)
+{
+    struct wasm_object *object = compile(empty_module, sizeof empty_module);
+    REQUIRE(object != NULL);
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct input input = {.stop_at = 1};
+    struct wasm_pool_config config = {.slots = 1};
+    struct wasm_pool *pool;
+    struct wasm_slot *slot;
+    int rc;
+    struct wasm_image *image = freeze(object, &input, &rc, &diag);
+    REQUIRE(image != NULL);
+    REQUIRE(wasm_pool_new(&config, &pool, &diag) == 0);
+    REQUIRE(wasm_pool_take(pool, image, resolve, &input, &slot, &diag) == 0);
+    CHECK_INT(wasm_suspend_continue(wasm_slot_instance(slot), "_start"), ==, WASM_TRAP_NONE);
+    wasm_pool_put(pool, slot);
+    wasm_pool_free(pool);
+    wasm_image_put(image);
+    wasm_object_close(object);
+}
+
+/* Makes the other instance's program ask, while the one that is to be frozen runs. */
+static enum wasm_trap host_ask_other(struct wasm_caller *caller, union wasm_value *values)
+{
+    struct wasm_instance *other = caller->env;
+    struct wasm_extern start;
+    (void)values;
+    return wasm_instance_export(other, wm_view_str("_start"), &start) == 0
+               ? wasm_call(caller->store, start.func, NULL)
+               : WASM_TRAP_UNREACHABLE;
+}
+
+static int resolve_other(void *self, struct wm_view module, struct wm_view name,
+                         enum wasm_extern_kind kind, struct wasm_extern *out)
+{
+    static const struct wasm_host_func host = {"host", "read", ":i", host_ask_other};
+    (void)module;
+    (void)name;
+    *out = (struct wasm_extern){.kind = kind, .host = &host, .host_env = self};
+    return 0;
+}
+
+TEST(an_instance_that_cannot_unwind_is_not_asked_to)
+{
+    struct wasm_object *prepared = compile(prepared_module, sizeof prepared_module);
+    struct wasm_object *plain = compile(plain_module, sizeof plain_module);
+    REQUIRE(prepared != NULL && plain != NULL);
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct input input = {.stop_at = 1};
+    struct wasm_store *store;
+    struct wasm_instance *asked, *other;
+    struct wasm_image *image = NULL;
+    REQUIRE(wasm_store_new(NULL, &store, &diag) == 0);
+    REQUIRE(wasm_instance_new(store, plain, resolve, &input, &other, &diag) == 0);
+    REQUIRE(wasm_instance_new(store, prepared, resolve_other, other, &asked, &diag) == 0);
+    CHECK_INT(wasm_suspend_run(asked, "_start", &image, &diag), ==, WM_E_TRAP);
+    CHECK_INT(wasm_store_report(store)->trap, ==, WASM_TRAP_HOST);
+    wasm_store_free(store);
+    wasm_object_close(plain);
+    wasm_object_close(prepared);
+}
+
 TEST_MAIN(TEST_CASE(a_frozen_program_continues_many_times),
           TEST_CASE(programs_that_do_not_stop_say_so),
-          TEST_CASE(modules_that_were_not_prepared_are_refused))
+          TEST_CASE(modules_that_were_not_prepared_are_refused),
+          TEST_CASE(an_empty_memory_can_be_frozen_too),
+          TEST_CASE(an_instance_that_cannot_unwind_is_not_asked_to))
