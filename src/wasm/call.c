@@ -106,6 +106,14 @@ WM_NOINLINE static enum wasm_trap report(struct wasm_store *store, enum wasm_tra
     return trap;
 }
 
+static bool is_around(const struct wasm_activation *outer, const struct wasm_activation *act)
+{
+    while (act && act != outer) {
+        act = act->outer;
+    }
+    return act != NULL;
+}
+
 enum wasm_trap wasm_call(struct wasm_store *store, const struct wasm_func *func,
                          union wasm_value *values)
 {
@@ -124,9 +132,14 @@ enum wasm_trap wasm_call(struct wasm_store *store, const struct wasm_func *func,
     if (outermost) {
         stack = (void *)wasm_store_stack_top(store);
     } else {
-        /* A host function of this store called us, so we stand on its guest's stack; if not, two
-         * threads use one store. */
+        /* A host function of this store called us, so we stand on its guest's stack; or one of
+         * another store, which that guest called, and then there is no stack for this call. If
+         * neither, two threads use one store. */
         uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+        if (WM_UNLIKELY(!thread->act || thread->act->store != store)) {
+            WM_ASSERT(is_around(running->act, thread->act));
+            return report(store, WASM_TRAP_HOST, running->act);
+        }
         WM_ASSERT(here > wasm_store_stack_low(store) && here < wasm_store_stack_top(store));
         if (here < running->host_limit) {
             return report(store, WASM_TRAP_STACK_EXHAUSTED, running->act);

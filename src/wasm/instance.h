@@ -83,7 +83,8 @@ WM_MUST_CHECK int wasm_instance_export(struct wasm_instance *instance, struct wm
 /* The type of a function: borrowed value types. */
 struct wasm_functype wasm_func_type(const struct wasm_func *func);
 /* Calls: `values` holds the arguments and receives the results, max(params, results) of them.
- * WASM_TRAP_NONE on return. Reentrant from host functions (nesting at most WASM_CALL_NESTING_MAX). */
+ * WASM_TRAP_NONE on return. Reentrant from host functions (nesting at most WASM_CALL_NESTING_MAX), also
+ * into another store; but from there not back into this one: WASM_TRAP_HOST. */
 enum wasm_trap wasm_call(struct wasm_store *store, const struct wasm_func *func,
                          union wasm_value *values);
 #define WASM_CALL_NESTING_MAX 64

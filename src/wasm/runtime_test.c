@@ -312,6 +312,29 @@ static enum wasm_trap host_other_store(struct wasm_caller *caller, union wasm_va
     return WASM_TRAP_NONE;
 }
 
+/* From the inner store's host function back into the outer store, whose guest waits. */
+static enum wasm_trap host_back(struct wasm_caller *caller, union wasm_value *values)
+{
+    struct guest *outer = caller->env;
+    return call(outer, FUNC_add_one, 1, &values[0].i32);
+}
+
+TEST(calls_back_into_a_store_that_waits_are_refused)
+{
+    struct guest outer;
+    struct pair pair = {.inner_func = FUNC_call_host};
+    uint32_t result;
+    REQUIRE(start(&outer, host_other_store, &pair, NULL));
+    REQUIRE(start(&pair.inner, host_back, &outer, NULL));
+    CHECK_INT(call(&outer, FUNC_call_host, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(pair.inner_trap, ==, WASM_TRAP_HOST);
+    CHECK(outer.store->running.act == NULL && pair.inner.store->running.act == NULL);
+    CHECK_INT(call(&outer, FUNC_add_one, 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(result, ==, 2);
+    wasm_store_free(outer.store);
+    wasm_store_free(pair.inner.store);
+}
+
 TEST(a_host_function_may_run_another_store)
 {
     struct guest outer;
@@ -621,8 +644,10 @@ TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(memory_faults_become_traps
           TEST_CASE(growth_stops_at_the_stores_limit), TEST_CASE(stack_exhaustion_is_a_trap),
           TEST_CASE(host_functions_have_their_stack_or_the_guest_ends),
           TEST_CASE(host_calls_pass_values_traps_and_nest),
-          TEST_CASE(a_host_function_may_run_another_store), TEST_CASE(deadlines_reach_every_loop),
-          TEST_CASE(long_services_are_interrupted), TEST_CASE(blocking_host_calls_are_interrupted),
+          TEST_CASE(a_host_function_may_run_another_store),
+          TEST_CASE(calls_back_into_a_store_that_waits_are_refused),
+          TEST_CASE(deadlines_reach_every_loop), TEST_CASE(long_services_are_interrupted),
+          TEST_CASE(blocking_host_calls_are_interrupted),
           TEST_CASE(kill_ends_the_running_call_or_the_next),
           TEST_CASE(threads_have_their_own_timers_and_stacks),
           TEST_CASE(faults_outside_guest_code_crash_as_before),
