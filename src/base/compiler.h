@@ -14,6 +14,8 @@
 #define WM_PACKED __attribute__((packed))
 #define WM_NOINLINE __attribute__((noinline))
 #define WM_COLD __attribute__((cold))
+/* Reads memory that AddressSanitizer cannot know: the frames of guests. */
+#define WM_NO_SANITIZE_ADDRESS __attribute__((no_sanitize_address))
 #define WM_FALLTHROUGH __attribute__((fallthrough))
 /* Part of libwardmote's exported symbol list (src/api/libwardmote.syms). */
 #define WM_EXPORT __attribute__((visibility("default")))

@@ -67,10 +67,10 @@ static int missing(const char *what, const char *package)
                      package);
 }
 
-/* Where sdk/ lies: beside the build folder of a source tree, or installed. */
+/* Where sdk/ lies: installed, or beside the build folder of a source tree (or build/sanitize in it). */
 static bool find_sdk(char *out, size_t out_bytes)
 {
-    static const char *const places[] = {"../share/wardmote/sdk", "../sdk"};
+    static const char *const places[] = {"../share/wardmote/sdk", "../sdk", "../../sdk"};
     char folder[PATH_MAX];
     if (!cli_program_folder(folder, sizeof folder)) {
         return false;

@@ -18,13 +18,14 @@ struct walk {
     uint32_t steps;
 };
 
-static bool load(const struct wasm_store *store, uintptr_t at, uintptr_t *out)
+WM_NO_SANITIZE_ADDRESS static bool load(const struct wasm_store *store, uintptr_t at,
+                                        uintptr_t *out)
 {
     if (at < wasm_store_stack_low(store) || at > wasm_store_stack_top(store) - sizeof *out ||
         at % sizeof *out != 0) {
         return false;
     }
-    memcpy(out, (const void *)at, sizeof *out);
+    *out = *(const volatile uintptr_t *)at;
     return true;
 }
 
