@@ -85,7 +85,7 @@
     X(EOWNERDEAD, 130)                                                                             \
     X(ENOTRECOVERABLE, 131)                                                                        \
     /* Ours, where Linux keeps numbers that never reach a program (512 and up): the path leads out \
-     * of the directory beneath which it had to stay. Each face translates it (WASI: NOTCAPABLE).           \
+     * of the directory beneath which it had to stay. Each face translates it (WASI: NOTCAPABLE).  \
      */                                                                                            \
     X(EESCAPE, 600)
 

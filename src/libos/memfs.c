@@ -379,7 +379,8 @@ static struct wm_view tree_target(void *node)
 
 static const struct libos_tree tree = {tree_lookup, tree_parent, tree_kind, tree_target};
 
-static int walk(struct libos_file *dir, const char *path, bool follow, struct libos_walk *out)
+static int walk(struct libos_file *dir, const char *path, enum libos_follow follow,
+                struct libos_walk *out)
 {
     return libos_path_walk(&tree, open_of(dir)->node, path, follow, out);
 }
@@ -730,9 +731,6 @@ static int create_file(struct memfs *fs, const struct libos_walk *found, uint32_
     if (rc != 0) {
         return rc;
     }
-    if (found->slash) {
-        return -LIBOS_EISDIR;
-    }
     struct dirent *entry = prepare_entry(fs, found->dir, last_name(found), &rc);
     if (!entry) {
         return rc;
@@ -756,9 +754,17 @@ static int mem_open(struct libos_file *dir, const char *path, uint32_t flags,
     struct memfs *fs = open_of(dir)->fs;
     struct libos_walk found;
     bool exclusive = (flags & LIBOS_CREATE) && (flags & LIBOS_EXCLUSIVE);
-    int rc = walk(dir, path, !(flags & LIBOS_NOFOLLOW) && !exclusive, &found);
+    bool follow = !(flags & LIBOS_NOFOLLOW) && !exclusive;
+    enum libos_follow last = follow ? LIBOS_FOLLOW_LAST : LIBOS_FOLLOW_SLASH;
+    if (flags & LIBOS_CREATE) {
+        last = follow ? LIBOS_FOLLOW_CREATE : LIBOS_FOLLOW_NEVER;
+    }
+    int rc = walk(dir, path, last, &found);
     if (rc != 0) {
         return rc;
+    }
+    if ((flags & LIBOS_CREATE) && found.slash && found.last == LIBOS_LAST_NAME) {
+        return -LIBOS_EISDIR;
     }
     if (!found.node) {
         return flags & LIBOS_CREATE ? create_file(fs, &found, flags, out) : -LIBOS_ENOENT;
@@ -768,7 +774,7 @@ static int mem_open(struct libos_file *dir, const char *path, uint32_t flags,
     }
     struct node *node = found.node;
     if (node->kind == LIBOS_KIND_SYMLINK) {
-        return -LIBOS_ELOOP;
+        return flags & LIBOS_DIRECTORY ? -LIBOS_ENOTDIR : -LIBOS_ELOOP;
     }
     if (node->kind == LIBOS_KIND_DIR) {
         if (flags & (LIBOS_WRITE | LIBOS_CREATE | LIBOS_TRUNCATE)) {
@@ -790,7 +796,7 @@ static int mem_open(struct libos_file *dir, const char *path, uint32_t flags,
     return rc;
 }
 
-static int walk_existing(struct libos_file *dir, const char *path, bool follow,
+static int walk_existing(struct libos_file *dir, const char *path, enum libos_follow follow,
                          struct libos_walk *out)
 {
     int rc = walk(dir, path, follow, out);
@@ -801,7 +807,7 @@ static int mem_stat_at(struct libos_file *dir, const char *path, bool follow,
                        struct libos_stat *out)
 {
     struct libos_walk found;
-    int rc = walk_existing(dir, path, follow, &found);
+    int rc = walk_existing(dir, path, follow ? LIBOS_FOLLOW_LAST : LIBOS_FOLLOW_SLASH, &found);
     if (rc == 0) {
         stat_node(open_of(dir)->fs, found.node, out);
     }
@@ -812,7 +818,7 @@ static int mem_set_times_at(struct libos_file *dir, const char *path, bool follo
                             const struct libos_times *times)
 {
     struct libos_walk found;
-    int rc = walk_existing(dir, path, follow, &found);
+    int rc = walk_existing(dir, path, follow ? LIBOS_FOLLOW_LAST : LIBOS_FOLLOW_SLASH, &found);
     return rc != 0 ? rc : set_node_times(open_of(dir)->fs, found.node, times);
 }
 
@@ -849,14 +855,14 @@ static int make_node(struct memfs *fs, const struct libos_walk *found, enum libo
 static int mem_mkdir(struct libos_file *dir, const char *path)
 {
     struct libos_walk found;
-    int rc = walk(dir, path, false, &found);
+    int rc = walk(dir, path, LIBOS_FOLLOW_NEVER, &found);
     return rc != 0 ? rc : make_node(open_of(dir)->fs, &found, LIBOS_KIND_DIR, wm_view_of("", 0));
 }
 
 static int mem_symlink(struct libos_file *dir, const char *target, const char *path)
 {
     struct libos_walk found;
-    int rc = walk(dir, path, false, &found);
+    int rc = walk(dir, path, LIBOS_FOLLOW_NEVER, &found);
     if (rc != 0) {
         return rc;
     }
@@ -883,7 +889,7 @@ static int mem_remove(struct libos_file *dir, const char *path, bool is_dir)
 {
     struct memfs *fs = open_of(dir)->fs;
     struct libos_walk found;
-    int rc = walk_existing(dir, path, false, &found);
+    int rc = walk_existing(dir, path, LIBOS_FOLLOW_NEVER, &found);
     if (rc != 0) {
         return rc;
     }
@@ -892,6 +898,8 @@ static int mem_remove(struct libos_file *dir, const char *path, bool is_dir)
         rc = check_removable_dir(&found);
     } else if (node->kind == LIBOS_KIND_DIR) {
         rc = -LIBOS_EISDIR;
+    } else if (found.slash) {
+        rc = -LIBOS_ENOTDIR;
     }
     if (rc == 0 && fs->sealed) {
         rc = -LIBOS_EROFS;
@@ -927,13 +935,23 @@ static int check_rename(const struct memfs *fs, const struct libos_walk *from,
     if (from->last != LIBOS_LAST_NAME || to->last != LIBOS_LAST_NAME) {
         return -LIBOS_EBUSY;
     }
+    if (!moved) {
+        return -LIBOS_ENOENT;
+    }
     if (fs->sealed) {
         return -LIBOS_EROFS;
     }
+    if (moved->kind != LIBOS_KIND_DIR && (from->slash || to->slash)) {
+        return -LIBOS_ENOTDIR;
+    }
+    if (moved->kind == LIBOS_KIND_DIR && lies_within(to_dir, moved)) {
+        return -LIBOS_EINVAL;
+    }
+    if (target && target->kind == LIBOS_KIND_DIR && target != moved &&
+        lies_within(from->dir, target)) {
+        return -LIBOS_ENOTEMPTY; /* whatever is moved onto a directory that it is in */
+    }
     if (moved->kind == LIBOS_KIND_DIR) {
-        if (lies_within(to_dir, moved)) {
-            return -LIBOS_EINVAL;
-        }
         if (target && target->kind != LIBOS_KIND_DIR) {
             return -LIBOS_ENOTDIR;
         }
@@ -943,9 +961,6 @@ static int check_rename(const struct memfs *fs, const struct libos_walk *from,
     } else {
         if (target && target->kind == LIBOS_KIND_DIR) {
             return -LIBOS_EISDIR;
-        }
-        if (to->slash) {
-            return -LIBOS_ENOTDIR;
         }
     }
     return to_dir->dir.parent ? 0 : -LIBOS_ENOENT;
@@ -959,9 +974,9 @@ static int mem_rename(struct libos_file *dir, const char *path, struct libos_fil
     if (open_of(new_dir)->fs != fs) {
         return -LIBOS_EXDEV;
     }
-    int rc = walk_existing(dir, path, false, &from);
+    int rc = walk(dir, path, LIBOS_FOLLOW_NEVER, &from);
     if (rc == 0) {
-        rc = walk(new_dir, new_path, false, &to);
+        rc = walk(new_dir, new_path, LIBOS_FOLLOW_NEVER, &to);
     }
     if (rc == 0) {
         rc = check_rename(fs, &from, &to);
@@ -996,21 +1011,21 @@ static int mem_link(struct libos_file *dir, const char *path, struct libos_file 
     if (open_of(new_dir)->fs != fs) {
         return -LIBOS_EXDEV;
     }
-    int rc = walk_existing(dir, path, false, &from);
+    int rc = walk_existing(dir, path, LIBOS_FOLLOW_SLASH, &from);
     if (rc == 0) {
-        rc = walk(new_dir, new_path, false, &to);
+        rc = walk(new_dir, new_path, LIBOS_FOLLOW_NEVER, &to);
     }
     if (rc != 0) {
         return rc;
     }
     struct node *node = from.node;
-    if (node->kind == LIBOS_KIND_DIR) {
-        return -LIBOS_EPERM;
-    }
     if (!to.node && to.slash) {
         return -LIBOS_ENOENT;
     }
     rc = check_new_name(fs, &to);
+    if (rc == 0 && node->kind == LIBOS_KIND_DIR) {
+        rc = -LIBOS_EPERM;
+    }
     if (rc == 0 && node->links == UINT32_MAX) {
         rc = -LIBOS_EMLINK;
     }
@@ -1027,7 +1042,7 @@ static int mem_link(struct libos_file *dir, const char *path, struct libos_file 
 static int64_t mem_readlink(struct libos_file *dir, const char *path, char *out, size_t out_bytes)
 {
     struct libos_walk found;
-    int rc = walk_existing(dir, path, false, &found);
+    int rc = walk_existing(dir, path, LIBOS_FOLLOW_SLASH, &found);
     if (rc != 0) {
         return rc;
     }

@@ -50,8 +50,8 @@ static int splice(struct rest *rest, struct wm_view target, bool slash)
     return 0;
 }
 
-int libos_path_walk(const struct libos_tree *tree, void *start, const char *path, bool follow,
-                    struct libos_walk *out)
+int libos_path_walk(const struct libos_tree *tree, void *start, const char *path,
+                    enum libos_follow follow, struct libos_walk *out)
 {
     struct rest rest;
     void *dir = start;
@@ -92,8 +92,12 @@ int libos_path_walk(const struct libos_tree *tree, void *start, const char *path
         } else {
             node = tree->lookup(dir, name);
         }
+        if (is_last && slash && kind == LIBOS_LAST_NAME && follow == LIBOS_FOLLOW_CREATE) {
+            return -LIBOS_EISDIR; /* only directories end in a slash, and they are made by mkdir */
+        }
         if (node && kind == LIBOS_LAST_NAME && tree->kind(node) == LIBOS_KIND_SYMLINK &&
-            (!is_last || slash || follow)) {
+            (!is_last || follow == LIBOS_FOLLOW_LAST || follow == LIBOS_FOLLOW_CREATE ||
+             (slash && follow == LIBOS_FOLLOW_SLASH))) {
             if (++links > LIBOS_SYMLINKS_MAX) {
                 return -LIBOS_ELOOP;
             }
@@ -115,7 +119,10 @@ int libos_path_walk(const struct libos_tree *tree, void *start, const char *path
             out->name_len = (uint32_t)name.len;
             __builtin_memcpy(out->name, name.ptr, name.len);
             out->name[name.len] = '\0';
-            return node && slash && tree->kind(node) != LIBOS_KIND_DIR ? -LIBOS_ENOTDIR : 0;
+            return follow != LIBOS_FOLLOW_NEVER && node && slash &&
+                           tree->kind(node) != LIBOS_KIND_DIR
+                       ? -LIBOS_ENOTDIR
+                       : 0;
         }
         if (!node) {
             return -LIBOS_ENOENT;

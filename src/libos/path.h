@@ -37,10 +37,18 @@ struct libos_walk {
     char name[LIBOS_NAME_MAX + 1]; /* the last component, of the path that symbolic links led to */
 };
 
-/* Resolves `path` beneath `start`. A missing last component is no error: node is NULL. When
- * `follow`, or where the path ends in a slash, a symbolic link as last component is followed too. 0
- * or negative. */
+/* What to do with a symbolic link that is the last component. */
+enum libos_follow {
+    LIBOS_FOLLOW_LAST,
+    LIBOS_FOLLOW_SLASH,  /* only where the path ends in a slash */
+    LIBOS_FOLLOW_CREATE, /* as FOLLOW_LAST, for a file to be made if need be: a slash: -EISDIR */
+    LIBOS_FOLLOW_NEVER,  /* the name itself is wanted, to be made, taken away or moved */
+};
+
+/* Resolves `path` beneath `start`. A missing last component is no error: node is NULL. A path that
+ * ends in a slash but names no directory: -ENOTDIR, except with LIBOS_FOLLOW_NEVER, where the
+ * caller looks at `slash`. 0 or negative. */
 WM_MUST_CHECK int libos_path_walk(const struct libos_tree *tree, void *start, const char *path,
-                                  bool follow, struct libos_walk *out);
+                                  enum libos_follow follow, struct libos_walk *out);
 
 #endif

@@ -143,6 +143,17 @@ static int place_kind(const struct place *place, enum libos_kind *kind)
     return 0;
 }
 
+/* 0 when the whole path, followed to its end, is a directory; or why it is not one. */
+static int check_is_dir(struct libos_file *dir, const char *path)
+{
+    int fd = open_beneath(dir, path, O_PATH | O_DIRECTORY, 0);
+    if (fd < 0) {
+        return fd;
+    }
+    close(fd);
+    return 0;
+}
+
 /* Opening. */
 
 static const struct libos_file_ops dir_ops;
@@ -380,20 +391,21 @@ static int host_link(struct libos_file *dir, const char *path, struct libos_file
     if (rc == 0) {
         rc = check_two_places(dir, new_dir, &from, &to);
     }
-    if (rc == 0 && from.last != NAME) {
-        rc = -LIBOS_EPERM; /* directories are not linked */
+    /* In the kernel's order: what is linked must be there, the new name must not be, and only then
+     * does it matter that a directory (all that `.` or a slash at the end can name) is never
+     * linked. */
+    bool source_is_dir = from.last != NAME || from.slash;
+    enum libos_kind kind;
+    if (rc == 0 && source_is_dir) {
+        rc = check_is_dir(dir, path);
+    } else if (rc == 0 && (to.last != NAME || to.slash)) {
+        rc = place_kind(&from, &kind);
     }
     if (rc == 0 && to.last != NAME) {
         rc = -LIBOS_EEXIST;
     }
-    if (rc == 0 && (from.slash || to.slash)) {
-        enum libos_kind kind;
-        rc = place_kind(&from, &kind);
-        if (rc == 0) {
-            rc = kind == LIBOS_KIND_DIR ? -LIBOS_EPERM
-                 : from.slash           ? -LIBOS_ENOTDIR
-                                        : -LIBOS_ENOENT;
-        }
+    if (rc == 0 && (to.slash || source_is_dir)) {
+        rc = place_kind(&to, &kind) == 0 ? -LIBOS_EEXIST : to.slash ? -LIBOS_ENOENT : -LIBOS_EPERM;
     }
     /* No AT_SYMLINK_FOLLOW: it would resolve the link past our directory. */
     if (rc == 0 && PORT_CALL(linkat(from.fd, from.name, to.fd, to.name, 0)) != 0) {
@@ -446,12 +458,10 @@ static int64_t host_readlink(struct libos_file *dir, const char *path, char *out
          */
         len = PORT_CALL(readlinkat(place.fd, place.name, target, sizeof target));
         len = len < 0 ? -errno : len;
-    } else if (place.last == NAME) {
-        enum libos_kind kind; /* "name/" names what a link leads to: a directory, or nothing */
-        rc = place_kind(&place, &kind);
-        len = rc != 0                                                ? rc
-              : kind == LIBOS_KIND_DIR || kind == LIBOS_KIND_SYMLINK ? -LIBOS_EINVAL
-                                                                     : -LIBOS_ENOTDIR;
+    } else {
+        /* What a path that ends so leads to is a directory, and no link. */
+        rc = check_is_dir(dir, path);
+        len = rc != 0 ? rc : -LIBOS_EINVAL;
     }
     place_close(&place);
     if (len > 0) {
