@@ -242,6 +242,15 @@ static bool func_fits(const struct wasm_object *object, uint64_t func)
     return func == NO_FUNC || func <= WASM_OBJECT_COUNT(object, FUNCS);
 }
 
+/* Code that calls through a closed table hands on its own context: an imported function would take
+ * that for its binding. */
+static bool elem_fits(const struct wasm_object *object, const struct wasm_object_table *table,
+                      uint32_t func)
+{
+    return func == NO_FUNC || (table->elem_type == WASM_FUNCREF && func_fits(object, func) &&
+                               !(table->closed && func <= object->header->imported_funcs));
+}
+
 static int get_globals(struct stream *stream, struct wasm_image *image)
 {
     const struct wasm_object *object = image->object;
@@ -284,8 +293,7 @@ static int get_tables(struct stream *stream, struct wasm_image *image)
         uint32_t *funcs = image->tables[i].funcs;
         rc = get(stream, funcs, size * sizeof *funcs);
         for (uint32_t at = 0; rc == 0 && at < size; at++) {
-            if (record->elem_type == WASM_FUNCREF ? !func_fits(object, funcs[at])
-                                                  : funcs[at] != NO_FUNC) {
+            if (!elem_fits(object, record, funcs[at])) {
                 return malformed(stream, "a table refers to a function that is not there");
             }
         }

@@ -161,6 +161,7 @@ struct wasm_module {
      * as constant, a memory as never growing, and so on. */
     bool uses_memory_grow;
     bool uses_table_mutation; /* table.set/grow/fill/copy/init anywhere */
+    bool *tables_closed;      /* [table_count]: holds functions defined here or null, for ever */
     bool uses_tail_calls;
     bool uses_simd;
     bool validated;

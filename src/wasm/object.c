@@ -249,7 +249,8 @@ static int check_entities(const struct wasm_object *object, struct wm_diag *diag
     for (uint64_t i = 0; i < WASM_OBJECT_COUNT(object, TABLES); i++) {
         const struct wasm_object_table *table = &object->at.TABLES[i];
         if (!wasm_is_ref((uint8_t)table->elem_type) || table->elem_type > UINT8_MAX ||
-            !limits_ok(table->min, table->max, UINT32_MAX) || table->reserved) {
+            !limits_ok(table->min, table->max, UINT32_MAX) || table->closed > 1 ||
+            (table->closed && i < header->imported_tables)) {
             return bad_record(diag, WASM_OBJECT_TABLES, i, "its type");
         }
     }

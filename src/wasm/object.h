@@ -28,7 +28,7 @@
 #define WASM_OBJECT_VERSION 1u
 /* Raised with every change of the generated code or of what is written for it: older objects in a
  * cache are then compiled anew. */
-#define WASM_COMPILER_VERSION 1u
+#define WASM_COMPILER_VERSION 2u
 
 /* X(NAME, record type) in file order. */
 #define WASM_OBJECT_SECTIONS(X)                                                                    \
@@ -77,7 +77,8 @@ struct wasm_object_import {
 };
 
 struct wasm_object_table {
-    uint32_t elem_type, min, max, reserved;
+    uint32_t elem_type, min, max;
+    uint32_t closed; /* 1: the code relies on it holding no imported function, ever */
 };
 
 struct wasm_object_global {

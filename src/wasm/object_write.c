@@ -227,7 +227,8 @@ static int write_tables(struct writer *writer)
     for (uint32_t i = 0; i < module->table_count; i++) {
         tables[i] = (struct wasm_object_table){.elem_type = module->tables[i].elem,
                                                .min = module->tables[i].limits.min,
-                                               .max = max_of(&module->tables[i].limits)};
+                                               .max = max_of(&module->tables[i].limits),
+                                               .closed = module->tables_closed[i]};
     }
     if (module->memory_count) {
         writer->header.memory_flags = module->imported_memories ? 3 : 1;

@@ -442,6 +442,35 @@ TEST(images_survive_their_file_and_no_change_of_it)
     CHECK_INT(wasm_typeid_count(), ==, 0);
 }
 
+/* Code that calls through a closed table does not look at an element's context. */
+TEST(an_image_cannot_put_an_import_into_a_closed_table)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct wasm_store *store;
+    struct wasm_instance *instance;
+    struct wasm_image *image, *again;
+    guest_object_make(&module_a, 'A', 1, 1);
+    REQUIRE(wasm_store_new(NULL, &store, &diag) == 0);
+    REQUIRE(wasm_instance_new(store, &module_a.object, resolve, NULL, &instance, &diag) == 0);
+    for (uint32_t closed = 0; closed < 2; closed++) {
+        for (uint32_t func = FUNC_host; func <= FUNC_host + 1; func++) {
+            struct wasm_table *table = wasm_instance_table(instance, 0);
+            const struct wasm_func *ref = wasm_instance_func(instance, func);
+            table->cells.elems[1] = wasm_table_elem_of(table, (uint64_t)(uintptr_t)ref);
+            int fd = memfd_create("image", MFD_CLOEXEC);
+            REQUIRE(wasm_image_take(instance, &image, &diag) == 0);
+            REQUIRE(wasm_image_write(image, fd, &diag) == 0);
+            module_a.tables[0].closed = closed;
+            int rc = wasm_image_read(fd, &module_a.object, &again, &diag);
+            CHECK_INT(rc, ==, closed && func == FUNC_host ? WM_E_MALFORMED : 0);
+            wasm_image_put(rc == 0 ? again : NULL);
+            wasm_image_put(image);
+            close(fd);
+        }
+    }
+    wasm_store_free(store);
+}
+
 /* --- Regions --- */
 
 TEST(regions_are_shared_and_gone_after_reset)
@@ -528,4 +557,5 @@ TEST_MAIN(TEST_CASE(reset_by_page_scan_leaves_nothing),
           TEST_CASE(a_forked_child_resets_its_own_pages),
           TEST_CASE(images_refuse_what_they_cannot_hold), TEST_CASE(image_memory_is_sealed),
           TEST_CASE(images_survive_their_file_and_no_change_of_it),
+          TEST_CASE(an_image_cannot_put_an_import_into_a_closed_table),
           TEST_CASE(regions_are_shared_and_gone_after_reset), TEST_CASE(a_pool_honours_its_limits))

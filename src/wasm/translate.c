@@ -226,23 +226,6 @@ static bool exported(const struct wasm_module *module, enum wasm_extern_kind kin
     return false;
 }
 
-static bool own_function_or_null(const struct tl *tl, const struct wasm_constexpr *expr)
-{
-    return expr->kind == WASM_CONST_FUNC ? expr->idx >= tl->module->imported_funcs
-                                         : expr->kind == WASM_CONST_VALUE; /* ref.null */
-}
-
-static bool own_functions(const struct tl *tl, const struct wasm_elem *elem)
-{
-    for (uint32_t i = 0; i < elem->count; i++) {
-        if (elem->funcs ? elem->funcs[i] < tl->module->imported_funcs
-                        : !own_function_or_null(tl, &elem->exprs[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void study_tables(struct tl *tl)
 {
     const struct wasm_module *module = tl->module;
@@ -252,13 +235,6 @@ static void study_tables(struct tl *tl)
         const struct wasm_limits *limits = &module->tables[i].limits;
         tl->tables[i].fixed_size = (limits->has_max && limits->min == limits->max) ||
                                    (private_table && !module->uses_table_mutation);
-        tl->tables[i].closed = private_table && !module->uses_table_mutation;
-    }
-    for (uint32_t i = 0; i < module->elem_count; i++) {
-        const struct wasm_elem *elem = &module->elems[i];
-        if (elem->mode == WASM_SEGMENT_ACTIVE && tl->tables[elem->table_idx].closed) {
-            tl->tables[elem->table_idx].closed = own_functions(tl, elem);
-        }
     }
 }
 

@@ -751,7 +751,7 @@ static int on_call_indirect(struct tl_func *f, uint32_t type_idx, uint32_t table
 
     LLVMValueRef code = tl_load(tl, tl->at, tl->t.ptr, elem, TL_ALIAS_CELL);
     LLVMValueRef ctx = f->ctx;
-    if (!tl->tables[table_idx].closed) {
+    if (!tl->module->tables_closed[table_idx]) {
         LLVMValueRef place = tl_offset(tl, tl->at, elem, offsetof(struct wasm_table_elem, ctx));
         ctx = tl_load(tl, tl->at, tl->t.ptr, place, TL_ALIAS_CELL);
     }

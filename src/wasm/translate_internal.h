@@ -33,7 +33,6 @@ struct tl_types {
 enum tl_alias { TL_ALIAS_GUEST, TL_ALIAS_GLOBAL, TL_ALIAS_CELL, TL_ALIAS_BUDGET, TL_ALIAS_KINDS };
 
 struct tl_table {
-    bool closed;     /* holds functions defined in this module or null, for ever */
     bool fixed_size; /* limits.min elements, for ever */
 };
 

@@ -350,6 +350,46 @@ static int check_start(const struct checker *c)
     return 0;
 }
 
+static bool holds_own_functions(const struct wasm_module *module, const struct wasm_elem *elem)
+{
+    for (uint32_t i = 0; i < elem->count; i++) {
+        const struct wasm_constexpr *expr = elem->funcs ? NULL : &elem->exprs[i];
+        bool own = !expr                           ? elem->funcs[i] >= module->imported_funcs
+                   : expr->kind == WASM_CONST_FUNC ? expr->idx >= module->imported_funcs
+                                                   : expr->kind == WASM_CONST_VALUE; /* null */
+        if (!own) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Which tables nobody but active segments of this module's own functions ever writes to. */
+static int find_closed_tables(const struct checker *c)
+{
+    struct wasm_module *module = c->module;
+    bool *closed = WM_ARENA_ARRAY(module->arena, bool, module->table_count);
+    if (!closed) {
+        return wm_diag_default(c->diag, -ENOMEM, "module");
+    }
+    for (uint32_t i = 0; i < module->table_count; i++) {
+        closed[i] = i >= module->imported_tables && !module->uses_table_mutation;
+    }
+    for (uint32_t i = 0; i < module->export_count; i++) {
+        if (module->exports[i].kind == WASM_EXTERN_TABLE) {
+            closed[module->exports[i].idx] = false;
+        }
+    }
+    for (uint32_t i = 0; i < module->elem_count; i++) {
+        const struct wasm_elem *elem = &module->elems[i];
+        if (elem->mode == WASM_SEGMENT_ACTIVE && closed[elem->table_idx]) {
+            closed[elem->table_idx] = holds_own_functions(module, elem);
+        }
+    }
+    module->tables_closed = closed;
+    return 0;
+}
+
 int wasm_module_validate(struct wasm_module *module, struct wm_diag *diag)
 {
     const struct checker c = {module, diag};
@@ -365,6 +405,7 @@ int wasm_module_validate(struct wasm_module *module, struct wm_diag *diag)
     err = err ? err : check_elems(&c);
     err = err ? err : check_datas(&c);
     err = err ? err : wasm_validate_bodies(module, diag);
+    err = err ? err : find_closed_tables(&c);
     wm_arena_fini(&scratch);
     module->validated = !err;
     return err;
