@@ -294,6 +294,46 @@ static int link_one(const struct linking *link, const struct wasm_extern *found,
     WM_UNREACHABLE();
 }
 
+/* The reserved module `cp`: calls of its functions are code (translate_inline.c), but a module may
+ * also export them or take references to them. These do the same. */
+static enum wasm_trap cp_abi_version(struct wasm_caller *caller, union wasm_value *values)
+{
+    (void)caller;
+    values[0].i32 = WASM_ABI_VERSION;
+    return WASM_TRAP_NONE;
+}
+
+static enum wasm_trap cp_fuel(struct wasm_caller *caller, union wasm_value *values)
+{
+    bool counted = caller->instance->object->header->key.fuel != 0;
+    values[0].i64 = counted ? (uint64_t)caller->store->budget.fuel : (uint64_t)INT64_MAX;
+    return WASM_TRAP_NONE;
+}
+
+static enum wasm_trap cp_memory_bytes(struct wasm_caller *caller, union wasm_value *values)
+{
+    const struct wasm_memory *memory = caller->instance->memory;
+    values[0].i64 = memory ? memory->cell.size_bytes : 0;
+    return WASM_TRAP_NONE;
+}
+
+static int resolve_reserved(struct wm_view name, enum wasm_extern_kind kind,
+                            struct wasm_extern *out)
+{
+    static const struct wasm_host_func funcs[] = {
+        {"cp", "abi_version", ":i", cp_abi_version},
+        {"cp", "fuel", ":I", cp_fuel},
+        {"cp", "memory_bytes", ":I", cp_memory_bytes},
+    };
+    for (size_t i = 0; kind == WASM_EXTERN_FUNC && i < WM_COUNT_OF(funcs); i++) {
+        if (wm_view_eq_str(name, funcs[i].name)) {
+            *out = (struct wasm_extern){.kind = kind, .host = &funcs[i]};
+            return 0;
+        }
+    }
+    return WM_E_NOT_FOUND;
+}
+
 static int link_imports(struct wasm_instance *instance, wasm_resolve_fn *resolve,
                         void *resolve_self, bool host_only, struct wm_diag *diag)
 {
@@ -306,10 +346,12 @@ static int link_imports(struct wasm_instance *instance, wasm_resolve_fn *resolve
         }
         struct linking link = {instance, import, diag};
         struct wasm_extern found = {0};
-        int rc = resolve ? resolve(resolve_self, wasm_object_view(object, import->module),
-                                   wasm_object_view(object, import->name),
-                                   (enum wasm_extern_kind)import->kind, &found)
-                         : WM_E_NOT_FOUND;
+        struct wm_view module = wasm_object_view(object, import->module);
+        struct wm_view name = wasm_object_view(object, import->name);
+        enum wasm_extern_kind kind = (enum wasm_extern_kind)import->kind;
+        int rc = wm_view_eq_str(module, "cp") ? resolve_reserved(name, kind, &found)
+                 : resolve                    ? resolve(resolve_self, module, name, kind, &found)
+                                              : WM_E_NOT_FOUND;
         if (rc == WM_E_NOT_FOUND) {
             return unlinkable(&link, "unknown import: nothing here provides it",
                               "link the module that does, or build without it");

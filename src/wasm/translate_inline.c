@@ -4,12 +4,13 @@
  * A module imports them as it would import host functions; they cost what the instructions cost.
  * Each has a name, a signature in the letters of struct wasm_host_func, and an emitter that pops
  * its arguments off the operand stack and pushes its results. Another function is another line in
- * the table. Linking gives these imports no value: the runtime leaves their place in the context
- * empty.
+ * the table, and in that of instance.c: there are the same functions for references and exports.
  *
  *     cp.abi_version   :i    the WASM_ABI_VERSION that this code was compiled for
- *     cp.fuel          :I    fuel left, after this run's charge; the largest i64 where none is
- * counted cp.memory_bytes  :I    the memory's present size in bytes; 0 without a memory */
+ *
+ *     cp.fuel          :I    fuel left, after this run's charge; the largest i64 if not counted
+ *
+ *     cp.memory_bytes  :I    the memory's present size in bytes; 0 without a memory */
 #include "wasm/translate_internal.h"
 
 #include <stddef.h>
