@@ -15,6 +15,7 @@
 #include "crypto/hash.h"
 #include "wasm/image.h"
 #include "wasm/runtime.h"
+#include "wasm/suspend.h"
 
 #define MAGIC "WMIMG\r\n\x1a"
 #define VERSION 1u
@@ -230,6 +231,9 @@ static int check_header(const struct stream *stream, const struct file_header *h
                    !wm_range_fits(header->suspend_addr, 16, header->memory_bytes)
              : header->suspend_addr != 0)) {
         return malformed(stream, "impossible flags");
+    }
+    if ((header->flags & FLAG_SUSPENDED) && !wasm_suspendable(object)) {
+        return malformed(stream, "a module that cannot be suspended was");
     }
     if (header->run_count > header->memory_bytes / WASM_IMAGE_PAGE_BYTES) {
         return malformed(stream, "more runs of pages than pages");

@@ -164,7 +164,9 @@ enum wasm_trap wasm_suspend_continue(struct wasm_instance *instance, const char 
 {
     struct wasm_store *store = instance->store;
     const struct wasm_func *func = start_of(instance, start);
-    WM_ASSERT(func && instance->suspend_addr != 0); /* an instance of a suspended image */
+    if (!func || instance->suspend_addr == 0 || !wasm_suspendable(instance->object)) {
+        return WASM_TRAP_HOST; /* not suspended, or by another function: whose image is this? */
+    }
     union wasm_value value = {.i32 = instance->suspend_addr};
     enum wasm_trap trap = call_export(instance, "asyncify_start_rewind", &value);
     if (trap == WASM_TRAP_NONE) {

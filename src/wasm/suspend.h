@@ -21,7 +21,8 @@ bool wasm_suspendable(const struct wasm_object *object);
  * suspended; WM_E_EXITED when the program ended first; WM_E_TRAP. */
 WM_MUST_CHECK int wasm_suspend_run(struct wasm_instance *instance, const char *start,
                                    struct wasm_image **out, struct wm_diag *diag);
-/* Continues inside the host call at which the image was taken; returns as wasm_call does. */
+/* Continues inside the host call at which the image was taken; returns as wasm_call does.
+ * WASM_TRAP_HOST when the instance is not of a suspended image or has no such function. */
 enum wasm_trap wasm_suspend_continue(struct wasm_instance *instance, const char *start);
 
 /* For a host function: NONE: go on and do the work (a normal or a rewinding call); SUSPENDED: return

@@ -214,6 +214,7 @@ TEST(a_frozen_program_continues_many_times)
         input = (struct input){.reads = 2, .stop_at = 3, .answer = 100 * round};
         REQUIRE(wasm_pool_take(pool, again, resolve, &input, &slot, &diag) == 0);
         struct wasm_instance *instance = wasm_slot_instance(slot);
+        CHECK_INT(wasm_suspend_continue(instance, "nothing"), ==, WASM_TRAP_HOST);
         if (round % 5 == 4) { /* a program that ends badly leaves the slot as good as any */
             input.trap = WASM_TRAP_HOST;
             CHECK_INT(wasm_suspend_continue(instance, "_start"), ==, WASM_TRAP_HOST);
@@ -250,6 +251,7 @@ TEST(programs_that_do_not_stop_say_so)
     CHECK_INT(wasm_suspend_run(instance, "asyncify_get_state", &image, &diag), ==, WM_E_NOT_FOUND);
     wasm_store_kill(store);
     CHECK_INT(wasm_suspend_run(instance, "_start", &image, &diag), ==, WM_E_TRAP);
+    CHECK_INT(wasm_suspend_continue(instance, "_start"), ==, WASM_TRAP_HOST); /* not suspended */
     /* Without wasm_suspend_run nothing stops anywhere. */
     struct wasm_extern start;
     REQUIRE(wasm_instance_export(instance, wm_view_str("_start"), &start) == 0);
