@@ -68,6 +68,15 @@ else
         sqlite3 "$work/db/guest.db" .dump >"$work/guest.sql"
         check "sqlite ($tier): and holding the same rows" cmp "$work/native.sql" "$work/guest.sql"
     done
+    # A large module starts at once at O0; the better tier is there for a later start.
+    cache=$work/fresh run --json "$sqlite" :memory: 'SELECT 6*7'
+    check "sqlite: with nothing in the cache it starts at O0" is 0 '^42$' '"tier": "O0".*"background": true'
+    for _ in $(seq 150); do
+        cache=$work/fresh run --json "$sqlite" :memory: 'SELECT 6*7'
+        grep -q '"tier": "optimised"' "$work/err" && break
+        sleep 1
+    done
+    check "sqlite: and soon runs optimised, from the cache" is 0 '^42$' '"tier": "optimised", "cached": true'
     run --dir-ro "$work/db::/db" "$sqlite" /db/guest.db 'DELETE FROM item'
     check "sqlite: below --dir-ro it cannot change its file" is '1|8' '' 'readonly|read-only'
     check "sqlite: and did not" test "$(sqlite3 "$work/db/guest.db" 'SELECT count(*)>9 FROM item')" = 1

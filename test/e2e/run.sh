@@ -102,6 +102,11 @@ check "abort() is a trap: 134, its name, where" is 134 '' 'unreachable'
 run "$guest" null
 check "a wild pointer is a trap with a backtrace" is 134 '' 'out of bounds memory access'
 check "the backtrace names the function" grep -Eq 'at .*(deref|main)' "$work/err"
+"$wardmote" build -g "$here/guest.c" -o "$work/debug.wasm" 2>"$work/build.log"
+for tier in O0 optimised; do
+    run --tier $tier "$work/debug.wasm" null
+    check "with DWARF it names file and line ($tier)" is 134 '' 'at deref \(.*guest\.c:[0-9]+\)'
+done
 run "$guest" recurse
 check "endless recursion is a trap" is 134 '' 'call stack exhausted|out of bounds memory access'
 run --invoke nothing "$guest"
