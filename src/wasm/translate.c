@@ -130,6 +130,8 @@ static void make_attrs(struct tl *tl)
     add_attr(tl, tl_text_attr(tl, "no-builtins", ""));
     add_attr(tl, tl_text_attr(tl, "probe-stack", "inline-asm"));
     add_attr(tl, tl_text_attr(tl, "target-cpu", cpu_name(tl->options.cpu)));
+    tl->attr_optnone = tl_enum_attr(tl, "optnone", 0);
+    tl->attr_noinline = tl_enum_attr(tl, "noinline", 0);
     tl->attr_nomerge = tl_enum_attr(tl, "nomerge", 0);
     tl->attr_nounwind = tl_enum_attr(tl, "nounwind", 0);
 }
@@ -300,6 +302,36 @@ static int make_machine(struct tl *tl)
     return 0;
 }
 
+/* LLVM says when it has written a function (a remark of its assembly printer, turned on below);
+ * that is where the time goes, so that is what progress counts. Errors that it reports instead of
+ * aborting are kept for emit. */
+static void on_diagnostic(LLVMDiagnosticInfoRef info, void *self)
+{
+    struct tl *tl = self;
+    LLVMDiagnosticSeverity severity = LLVMGetDiagInfoSeverity(info);
+    if (severity == LLVMDSRemark) {
+        tl->written++;
+        if (tl->progress && tl->progress->step && tl->written < tl->module->body_count) {
+            tl->progress->step(tl->progress->self, tl->written, tl->module->body_count);
+        }
+    } else if (severity == LLVMDSError && !tl->failed) {
+        char *text = LLVMGetDiagInfoDescription(info);
+        tl->failed = wm_diag_set(tl->diag, WM_E_COMPILER, "LLVM: %s", text);
+        LLVMDisposeMessage(text);
+    }
+}
+
+/* Once in a process: options are global to LLVM. */
+static void set_llvm_options(void)
+{
+    static bool done;
+    static const char *const args[] = {"wardmote-wasmc", "-pass-remarks-analysis=asm-printer"};
+    if (!done) {
+        LLVMParseCommandLineOptions((int)WM_COUNT_OF(args), args, NULL);
+        done = true;
+    }
+}
+
 static int init(struct tl *tl)
 {
     const struct wasm_module *module = tl->module;
@@ -322,12 +354,14 @@ static int init(struct tl *tl)
     study_tables(tl);
     study_memory(tl);
 
+    set_llvm_options();
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     tl->context = LLVMContextCreate();
     LLVMContextSetDiscardValueNames(tl->context, 1);
+    LLVMContextSetDiagnosticHandler(tl->context, on_diagnostic, tl);
     tl->llvm = LLVMModuleCreateWithNameInContext("wasm", tl->context);
     tl->at = LLVMCreateBuilderInContext(tl->context);
     tl->entry = LLVMCreateBuilderInContext(tl->context);
@@ -364,7 +398,7 @@ static void fini(struct tl *tl)
     wm_free(tl->inlines);
 }
 
-static int build_functions(struct tl *tl, const struct wasm_translate_progress *progress)
+static int build_functions(struct tl *tl)
 {
     const struct wasm_module *module = tl->module;
     struct tl_func f = {.tl = tl};
@@ -378,9 +412,6 @@ static int build_functions(struct tl *tl, const struct wasm_translate_progress *
     int err = f.locals ? 0 : -ENOMEM;
     for (uint32_t i = 0; !err && i < module->body_count; i++) {
         err = tl_function(&f, i);
-        if (progress && progress->step) {
-            progress->step(progress->self, i, module->body_count);
-        }
     }
     wm_free(f.locals);
     wm_vec_fini(&f.stack);
@@ -432,6 +463,10 @@ static int emit(struct tl *tl, struct wasm_translation *out)
         LLVMDisposeMessage(message);
         return err;
     }
+    if (tl->failed) {
+        LLVMDisposeMemoryBuffer(buffer);
+        return tl->failed;
+    }
     out->buffer = buffer;
     out->elf = wm_view_of(LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
     return 0;
@@ -453,10 +488,10 @@ int wasm_translate(const struct wasm_module *module, const struct wasm_options *
                    struct wm_diag *diag)
 {
     WM_ASSERT(module->validated);
-    struct tl tl = {.module = module, .options = *options, .diag = diag};
+    struct tl tl = {.module = module, .options = *options, .diag = diag, .progress = progress};
     int err = init(&tl);
     if (!err) {
-        err = build_functions(&tl, progress);
+        err = build_functions(&tl);
     }
     if (!err) {
         err = build_thunks(&tl);

@@ -1090,6 +1090,10 @@ static int begin(struct tl_func *f, uint32_t body_idx)
     if (!f->llvm || !f->places) {
         return -ENOMEM;
     }
+    if (f->body->instr_count > TL_OPTIMISE_INSTRS_MAX) {
+        LLVMAddAttributeAtIndex(f->llvm, LLVMAttributeFunctionIndex, tl->attr_optnone);
+        LLVMAddAttributeAtIndex(f->llvm, LLVMAttributeFunctionIndex, tl->attr_noinline);
+    }
     f->offset = f->body->code_offset;
     f->ctx = LLVMGetParam(f->llvm, 0);
     uint32_t next = 1 + f->places->register_count;

@@ -22,6 +22,7 @@
 #include "wasm/instr.h"
 #include "wasm/module.h"
 #include "wasm/options.h"
+#include "wasm/translate.h"
 #include "wasm/trap.h"
 
 struct tl_types {
@@ -47,6 +48,11 @@ struct tl_type {
     uint32_t memory_count;
 };
 
+/* A function of more instructions is compiled as in tier O0, in the optimised tier too: parts of
+ * LLVM take time and memory that grow with the square of a function. The largest function of
+ * CPython, its interpreter loop, has half as many. */
+#define TL_OPTIMISE_INSTRS_MAX 100000u
+
 struct tl {
     const struct wasm_module *module;
     struct wasm_options options;
@@ -56,6 +62,9 @@ struct tl {
     uint64_t memory_least_bytes; /* the memory is never smaller */
     struct tl_table tables[WASM_TABLES_MAX];
     struct wm_diag *diag;
+    const struct wasm_translate_progress *progress; /* NULL allowed */
+    uint32_t written; /* functions and thunks in the object file so far */
+    int failed;       /* what LLVM reported while it wrote */
 
     LLVMContextRef context;
     LLVMModuleRef llvm;
@@ -73,7 +82,7 @@ struct tl {
 
     LLVMAttributeRef attrs[16];
     unsigned attr_count;
-    LLVMAttributeRef attr_nomerge, attr_nounwind;
+    LLVMAttributeRef attr_nomerge, attr_nounwind, attr_optnone, attr_noinline;
     unsigned md_invariant, md_tbaa, md_prof;
     LLVMValueRef md_empty, md_unlikely, md_alias[TL_ALIAS_KINDS];
 };
