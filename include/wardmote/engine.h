@@ -159,7 +159,7 @@ struct wm_host_func {
 
 struct wm_instance_config {
     uint64_t memory_bytes; /* most that its memory may grow to; 0: 4 GiB */
-    uint64_t stack_bytes;  /* of native stack; 0: 8 MiB */
+    uint64_t stack_bytes;  /* of native stack; 0: 8 MiB. In det: of counted frames; 0: 256 MiB */
     uint64_t fuel;       /* for all its calls together; 0: not limited. Needs a module with fuel */
     uint64_t timeout_ms; /* of each call; 0: none */
     const struct wm_host_func *funcs;

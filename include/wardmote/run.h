@@ -19,7 +19,7 @@ struct wm_run_config {
     struct wm_wasi_config wasi; /* args[0] is usually module_path */
     struct wm_module_options options;
     uint64_t memory_bytes; /* 0: 4 GiB */
-    uint64_t stack_bytes;  /* 0: 8 MiB */
+    uint64_t stack_bytes;  /* 0: 8 MiB; in det 256 MiB, of counted frames */
     uint64_t fuel;         /* 0: not limited; else options.fuel is implied */
     uint64_t timeout_ms;   /* from the program's first instruction on; 0: none */
     /* Calls this export instead of _start, with arguments parsed by its signature; NULL: _start. A

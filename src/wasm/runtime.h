@@ -183,8 +183,7 @@ struct wasm_store {
     struct wasm_running running;
     struct wasm_budget budget;
     struct wasm_store_limits limits; /* no zeroes: defaults filled in */
-    bool default_stack; /* stack_bytes was not chosen: det modules get what they need */
-    uint8_t *stack;     /* mapping: guard, then stack_bytes */
+    uint8_t *stack;                  /* mapping: guard, then stack_bytes */
     uint64_t stack_bytes;
     int64_t deadline_ns;     /* 0: none */
     _Atomic int running_tid; /* thread in the outermost call; 0: none */

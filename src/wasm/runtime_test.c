@@ -237,6 +237,25 @@ TEST(stack_exhaustion_is_a_trap)
     wasm_store_free(guest.store);
 }
 
+TEST(in_det_frames_end_before_the_stack_whatever_was_chosen)
+{
+    static const uint64_t chosen[] = {0, 1 << 20, 64 << 20};
+    make_object();
+    for (size_t i = 0; i < WM_COUNT_OF(chosen); i++) {
+        struct wasm_store_limits limits = {.stack_bytes = chosen[i]};
+        uint64_t frames = chosen[i] ? chosen[i] : 256 << 20;
+        struct wm_diag diag = WM_DIAG_INIT;
+        struct wasm_store *store;
+        REQUIRE(wasm_store_new(&limits, &store, &diag) == 0);
+        made.header.key.mode = WASM_MODE_DET;
+        CHECK_INT(wasm_store_fit_stack(store, &made.object, &diag), ==, 0);
+        made.header.key.mode = WASM_MODE_GUARD;
+        CHECK_INT(store->budget.frame_left, ==, frames);
+        CHECK_INT(store->stack_bytes, >, frames + WASM_HOST_STACK_BYTES);
+        wasm_store_free(store);
+    }
+}
+
 TEST(host_functions_have_their_stack_or_the_guest_ends)
 {
     struct guest guest;
@@ -642,6 +661,7 @@ TEST(type_ids_are_shared_counted_and_used_again)
 
 TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(memory_faults_become_traps_with_addresses),
           TEST_CASE(growth_stops_at_the_stores_limit), TEST_CASE(stack_exhaustion_is_a_trap),
+          TEST_CASE(in_det_frames_end_before_the_stack_whatever_was_chosen),
           TEST_CASE(host_functions_have_their_stack_or_the_guest_ends),
           TEST_CASE(host_calls_pass_values_traps_and_nest),
           TEST_CASE(a_host_function_may_run_another_store),

@@ -77,10 +77,12 @@ int wasm_store_new(const struct wasm_store_limits *limits, struct wasm_store **o
         wm_min_u64(filled->memory_bytes ? filled->memory_bytes : all_bytes, all_bytes);
     filled->table_elems =
         wm_min_u64(filled->table_elems ? filled->table_elems : WASM_TABLE_ELEMS_MAX, UINT32_MAX);
-    filled->frame_bytes = filled->frame_bytes ? filled->frame_bytes : DEFAULT_FRAME_BYTES;
+    uint64_t stack_bytes = filled->stack_bytes;
+    if (filled->frame_bytes == 0) {
+        filled->frame_bytes = stack_bytes ? stack_bytes : DEFAULT_FRAME_BYTES;
+    }
     filled->frame_bytes = wm_min_u64(filled->frame_bytes, STACK_BYTES_MAX);
-    store->default_stack = filled->stack_bytes == 0;
-    uint64_t stack_bytes = store->default_stack ? DEFAULT_STACK_BYTES : filled->stack_bytes;
+    stack_bytes = stack_bytes ? stack_bytes : DEFAULT_STACK_BYTES;
     stack_bytes = wm_min_u64(stack_bytes, STACK_BYTES_MAX);
     stack_bytes = wm_max_u64(stack_bytes, 2 * (WASM_SERVICE_STACK_BYTES + WASM_HOST_STACK_BYTES));
     stack_bytes = (stack_bytes + WASM_PAGE_BYTES - 1) & ~(WASM_PAGE_BYTES - 1);
@@ -101,8 +103,7 @@ int wasm_store_fit_stack(struct wasm_store *store, const struct wasm_object *obj
                          struct wm_diag *diag)
 {
     uint64_t wanted = det_stack_bytes(store);
-    if (object->header->key.mode != WASM_MODE_DET || !store->default_stack ||
-        store->stack_bytes >= wanted) {
+    if (object->header->key.mode != WASM_MODE_DET || store->stack_bytes >= wanted) {
         return 0;
     }
     if (store->running.act) {

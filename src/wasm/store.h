@@ -31,8 +31,8 @@ struct wasm_store;
 struct wasm_store_limits {
     uint64_t memory_bytes; /* most that one memory may grow to; 0: 4 GiB */
     uint64_t table_elems;  /* of one table; 0: WASM_TABLE_ELEMS_MAX */
-    uint64_t stack_bytes;  /* native guest stack; 0: 8 MiB (det: from frame_bytes) */
-    uint64_t frame_bytes;  /* det: counted frames; 0: 256 MiB */
+    uint64_t stack_bytes;  /* native guest stack; 0: 8 MiB; in det never less than frame_bytes needs */
+    uint64_t frame_bytes;  /* det: counted frames; 0: as stack_bytes where chosen, else 256 MiB */
 };
 
 WM_MUST_CHECK int wasm_store_new(const struct wasm_store_limits *limits, struct wasm_store **out,
