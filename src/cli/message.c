@@ -53,19 +53,11 @@ void cli_progress(void *self, uint32_t done, uint32_t total)
     if (!bar.terminal || waited_ms < 1000 || total == 0) {
         return;
     }
-    /* The functions are counted while they are translated; LLVM then works on all of them together
-     * and does not tell how far it is. So first a bar, then the seconds. */
     enum { WIDTH = 30 };
     static const char full[] = "##############################";
-    const char *name = self;
     unsigned percent = (unsigned)((uint64_t)100 * (done < total ? done : total) / total);
-    unsigned seconds = (unsigned)(waited_ms / 1000);
-    if (percent < 95) {
-        fprintf(stderr, "\r\033[K%s: compiling [%-*.*s] %u s", name, WIDTH,
-                (int)(percent * WIDTH / 100), full, seconds);
-    } else {
-        fprintf(stderr, "\r\033[K%s: compiling, generating code: %u s", name, seconds);
-    }
+    fprintf(stderr, "\r\033[K%s: compiling [%-*.*s] %u %%, %u s", (const char *)self, WIDTH,
+            (int)(percent * WIDTH / 100), full, percent, (unsigned)(waited_ms / 1000));
     fflush(stderr);
     bar.shown = true;
 }
