@@ -13,11 +13,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "port/call.h"
@@ -31,7 +33,7 @@
 
 struct host_dir {
     struct port_file port;
-    uint64_t ino;
+    uint64_t dev, ino;
     /* The last piece of getdents64, so that a guest that reads a large directory with small buffers
      * does not make the kernel list it again at each call. */
     uint8_t *entries; /* ENTRIES_BYTES, or NULL */
@@ -158,7 +160,20 @@ static int check_is_dir(struct libos_file *dir, const char *path)
 
 static const struct libos_file_ops dir_ops;
 
-static int adopt_dir(struct libos *os, int fd, uint64_t ino, bool frozen, struct libos_file **out)
+/* Files of proc are no files: among them is our own memory (self/mem), which page protection does
+ * not keep anybody from writing to, and that of each process of the same user. A folder that
+ * contains a mounted proc, "/" for one, must not be a way there. */
+static int refuse_proc(int fd)
+{
+    struct statfs system;
+    if (PORT_CALL(fstatfs(fd, &system)) != 0) {
+        return -errno;
+    }
+    return system.f_type == PROC_SUPER_MAGIC ? -LIBOS_EACCES : 0;
+}
+
+static int adopt_dir(struct libos *os, int fd, const struct stat *found, bool frozen,
+                     struct libos_file **out)
 {
     struct host_dir *dir = libos_alloc(os, sizeof *dir);
     if (!dir) {
@@ -168,7 +183,8 @@ static int adopt_dir(struct libos *os, int fd, uint64_t ino, bool frozen, struct
     libos_file_init(&dir->port.file, os, &dir_ops, LIBOS_KIND_DIR, LIBOS_READ);
     dir->port.fd = fd;
     dir->port.frozen = frozen;
-    dir->ino = ino;
+    dir->dev = found->st_dev;
+    dir->ino = found->st_ino;
     *out = &dir->port.file;
     return 0;
 }
@@ -224,13 +240,17 @@ static int host_open(struct libos_file *dir, const char *path, uint32_t flags,
     if (fd < 0) {
         return fd;
     }
-    if (PORT_CALL(fstat(fd, &found)) != 0) {
-        int rc = -errno;
+    int rc = PORT_CALL(fstat(fd, &found)) != 0 ? -errno : 0;
+    /* No directory of proc is ever adopted, so on the directory's own device there is none. */
+    if (rc == 0 && found.st_dev != ((struct host_dir *)dir)->dev) {
+        rc = refuse_proc(fd);
+    }
+    if (rc != 0) {
         close(fd);
         return rc;
     }
     if (S_ISDIR(found.st_mode)) {
-        return adopt_dir(dir->os, fd, found.st_ino, is_frozen(dir), out);
+        return adopt_dir(dir->os, fd, &found, is_frozen(dir), out);
     }
     return port_file_adopt(dir->os, fd, &found, flags, is_frozen(dir), out);
 }
@@ -634,6 +654,13 @@ int port_hostfs_open(struct libos *os, const char *path, uint32_t flags, struct 
                            wm_error_text(code));
     }
     close((int)probe);
-    int rc = adopt_dir(os, fd, found.st_ino, (flags & PORT_READ_ONLY) != 0, out);
+    int rc = refuse_proc(fd);
+    if (rc != 0) {
+        close(fd);
+        return wm_diag_set(diag, rc, "%s: cannot be given to a guest: %s", path,
+                           rc == -LIBOS_EACCES ? "the memory of processes is among its files"
+                                               : wm_error_text(rc));
+    }
+    rc = adopt_dir(os, fd, &found, (flags & PORT_READ_ONLY) != 0, out);
     return rc != 0 ? wm_diag_set(diag, rc, "%s: %s", path, wm_error_text(rc)) : 0;
 }

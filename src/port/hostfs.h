@@ -9,6 +9,9 @@
  * last component alone, without following it. Where the kernel has no openat2 (before Linux 5.6, or
  * a container that hides it) there is no host directory: WM_E_MISSING.
  *
+ * What lies on a proc file system is not opened (-EACCES), nor is such a directory given: with
+ * self/mem among its files, whoever may open them may write to us.
+ *
  * Not a boundary against: other mounts below the directory (they are part of the tree), hard links
  * that others made to files elsewhere, and the host's disk filling up. A guest may create symbolic
  * links with relative targets that lead out; we do not follow them, but a program of the host that

@@ -318,18 +318,20 @@ TEST(proc_magic_links_do_not_lead_out)
     struct wm_diag diag = WM_DIAG_INIT;
     struct libos_file *proc;
     libos_init(&os, port_machine());
-    if (port_hostfs_open(&os, "/proc", PORT_READ_ONLY, &proc, &diag) != 0) {
+    if (access("/proc/self/root", F_OK) != 0) {
         SKIP("no /proc here");
     }
-    static const char *const paths[] = {"self/root", "self/cwd", "self/root/etc/passwd", "self/exe",
-                                        "self/cwd/."};
+    REQUIRE(port_hostfs_open(&os, "/", PORT_READ_ONLY, &proc, &diag) == 0);
+    static const char *const paths[] = {"proc/self/root", "proc/self/cwd",
+                                        "proc/self/root/etc/passwd", "proc/self/exe",
+                                        "proc/self/cwd/."};
     for (size_t i = 0; i < WM_COUNT_OF(paths); i++) {
         CHECK_INT(open_rc(proc, paths[i], LIBOS_READ), ==, -LIBOS_ELOOP);
         CHECK_INT(stat_rc(proc, paths[i], true, LIBOS_KIND_DIR), ==, -LIBOS_ELOOP);
     }
     char link[32];
     int fd = open("/etc/passwd", O_RDONLY);
-    snprintf(link, sizeof link, "self/fd/%d", fd);
+    snprintf(link, sizeof link, "proc/self/fd/%d", fd);
     CHECK_INT(open_rc(proc, link, LIBOS_READ), ==, -LIBOS_ELOOP);
     close(fd);
     libos_file_put(proc);
@@ -660,6 +662,31 @@ static int everything_once(struct libos_file *root)
     return failed;
 }
 
+/* proc/self/mem is an ordinary file by its kind; who writes to it writes to us. */
+TEST(proc_is_closed)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct libos_file *root;
+    libos_init(&os, port_machine());
+    if (access("/proc/self/mem", R_OK | W_OK) != 0) {
+        SKIP("no /proc here");
+    }
+    CHECK_INT(port_hostfs_open(&os, "/proc", 0, &root, &diag), ==, -EACCES);
+    CHECK_INT(port_hostfs_open(&os, "/proc/self", PORT_READ_ONLY, &root, &diag), ==, -EACCES);
+    REQUIRE(port_hostfs_open(&os, "/", 0, &root, &diag) == 0);
+    unsigned before = open_descriptors();
+    static const char *const paths[] = {"proc",           "proc/self/mem",
+                                        "proc/self",      "proc/self/environ",
+                                        "proc/./version", "proc/thread-self/mem"};
+    for (size_t i = 0; i < WM_COUNT_OF(paths); i++) {
+        CHECK_INT(open_rc(root, paths[i], LIBOS_READ), ==, -LIBOS_EACCES);
+    }
+    CHECK_INT(open_rc(root, "proc/self/mem", LIBOS_READ | LIBOS_WRITE), ==, -LIBOS_EACCES);
+    CHECK_INT(open_rc(root, "tmp", LIBOS_READ | LIBOS_DIRECTORY), ==, 0);
+    CHECK_INT(open_descriptors(), ==, before);
+    libos_file_put(root);
+}
+
 static void fail_each(enum wm_fault_kind kind, unsigned at_least)
 {
     struct libos_file *root = new_tree(0);
@@ -715,8 +742,9 @@ TEST(opening_may_fail)
 
 TEST_MAIN(TEST_CASE(files_work), TEST_CASE(tree_changes_work), TEST_CASE(nothing_leads_out),
           TEST_CASE(symlinks_do_not_lead_out), TEST_CASE(proc_magic_links_do_not_lead_out),
-          TEST_CASE(rename_races_do_not_lead_out), TEST_CASE(fifos_never_wait),
-          TEST_CASE(devices_are_chosen), TEST_CASE(read_only_changes_nothing),
-          TEST_CASE(readdir_in_pieces), TEST_CASE(names_are_bounded),
-          TEST_CASE(without_openat2_there_is_no_directory), TEST_CASE(every_io_call_may_fail),
-          TEST_CASE(every_allocation_may_fail), TEST_CASE(opening_may_fail))
+          TEST_CASE(proc_is_closed), TEST_CASE(rename_races_do_not_lead_out),
+          TEST_CASE(fifos_never_wait), TEST_CASE(devices_are_chosen),
+          TEST_CASE(read_only_changes_nothing), TEST_CASE(readdir_in_pieces),
+          TEST_CASE(names_are_bounded), TEST_CASE(without_openat2_there_is_no_directory),
+          TEST_CASE(every_io_call_may_fail), TEST_CASE(every_allocation_may_fail),
+          TEST_CASE(opening_may_fail))
