@@ -63,4 +63,8 @@ struct wasm_dwarf_sources {
 WM_MUST_CHECK int wasm_dwarf_sources(const struct wasm_module *module, struct wm_arena *arena,
                                      struct wasm_dwarf_sources *out);
 
+/* Sets module->bodies_with_lines from that table. Keeping the lines of a body costs as much as
+ * compiling it fast, and most modules know those of their C library only. 0 or -ENOMEM. */
+WM_MUST_CHECK int wasm_dwarf_bodies(struct wasm_module *module, struct wm_arena *arena);
+
 #endif

@@ -171,3 +171,27 @@ int wasm_dwarf_sources(const struct wasm_module *module, struct wm_arena *arena,
     wm_vec_fini(&collected.files);
     return err;
 }
+
+int wasm_dwarf_bodies(struct wasm_module *module, struct wm_arena *arena)
+{
+    struct wasm_dwarf_sources sources;
+    bool *known = WM_ARENA_ARRAY(arena, bool, module->body_count);
+    int err = known ? wasm_dwarf_sources(module, arena, &sources) : -ENOMEM;
+    if (err) {
+        return err;
+    }
+    uint32_t at = 0; /* bodies and rows both ascend */
+    for (uint32_t i = 0; i < module->body_count; i++) {
+        const struct wasm_body *body = &module->bodies[i];
+        uint64_t end = body->code_offset + (uint64_t)body->code.len;
+        while (at < sources.count && sources.rows[at].wasm_offset <= body->code_offset) {
+            at++;
+        }
+        known[i] = at > 0 && sources.rows[at - 1].line != 0; /* the row in force where it begins */
+        for (; at < sources.count && sources.rows[at].wasm_offset < end; at++) {
+            known[i] = known[i] || sources.rows[at].line != 0;
+        }
+    }
+    module->bodies_with_lines = known;
+    return 0;
+}

@@ -224,6 +224,38 @@ TEST(a_module_without_line_tables_has_no_lines)
     wm_arena_fini(&arena);
 }
 
+TEST(bodies_with_lines_are_known)
+{
+    /* Before the first row; ending where it begins; all of it; within one row; between the units;
+     * beginning in no row and ending in one; after the last. */
+    static const uint32_t extents[][2] = {{50, 60},   {90, 100},  {100, 140}, {112, 114},
+                                          {141, 150}, {295, 301}, {320, 330}};
+    static const bool expected[] = {false, false, true, true, false, true, false};
+    struct bytes line = {.len = 0}, line_str = {.len = 0};
+    struct wasm_custom customs[2];
+    struct wasm_body bodies[WM_COUNT_OF(expected)] = {0};
+    struct wm_arena arena;
+    unit_v4(&line);
+    unit_v5(&line, &line_str);
+    struct wasm_module module = module_of(customs, wm_view_of(line.data, line.len),
+                                          wm_view_of(line_str.data, line_str.len));
+    module.bodies = bodies;
+    module.body_count = WM_COUNT_OF(expected);
+    for (size_t i = 0; i < WM_COUNT_OF(expected); i++) {
+        bodies[i].code_offset = CODE_SECTION + extents[i][0];
+        bodies[i].code.len = extents[i][1] - extents[i][0];
+    }
+    wm_arena_init(&arena, 0);
+    REQUIRE(wasm_dwarf_bodies(&module, &arena) == 0);
+    for (size_t i = 0; i < WM_COUNT_OF(expected); i++) {
+        if (module.bodies_with_lines[i] != expected[i]) {
+            wm_test_note("body %zu", i);
+        }
+        CHECK(module.bodies_with_lines[i] == expected[i]);
+    }
+    wm_arena_fini(&arena);
+}
+
 TEST(a_damaged_unit_does_not_hide_the_next)
 {
     struct bytes line = {.len = 0}, line_str = {.len = 0};
@@ -327,6 +359,6 @@ TEST(reading_survives_every_failure)
 
 TEST_MAIN(TEST_CASE(both_versions_give_files_and_lines),
           TEST_CASE(a_module_without_line_tables_has_no_lines),
-          TEST_CASE(a_damaged_unit_does_not_hide_the_next),
+          TEST_CASE(bodies_with_lines_are_known), TEST_CASE(a_damaged_unit_does_not_hide_the_next),
           TEST_CASE(damaged_tables_are_never_an_error), TEST_CASE(long_names_are_not_multiplied),
           TEST_CASE(reading_survives_every_failure))

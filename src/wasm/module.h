@@ -157,6 +157,10 @@ struct wasm_module {
     uint32_t
         code_section_offset; /* of the code section's content: DWARF addresses count from here */
 
+    /* [body_count]: the bodies that the module's own line table knows something of (dwarf.h:
+     * wasm_dwarf_bodies). NULL: nobody looked, all may be. */
+    const bool *bodies_with_lines;
+
     /* What the functions do, over all bodies; set by validation. Lets the translator treat a table
      * as constant, a memory as never growing, and so on. */
     bool uses_memory_grow;

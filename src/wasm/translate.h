@@ -19,7 +19,8 @@ struct wasm_translate_progress {
 /* Symbols in the ELF object:
  *   f<N>  defined function N (index space)     e<T> / a<T>  entry and adapter thunk of canonical type T
  * All in one .text; constants in .rodata*; call frame information in .eh_frame (synchronous);
- * with options->lines each instruction's wasm offset as its line number in .debug_line.
+ * with options->lines each instruction's wasm offset as its line number in .debug_line, for the
+ * bodies that module->bodies_with_lines names.
  *
  * *elf is an LLVM memory buffer, released by wasm_translate_release. 0, WM_E_LIMIT, WM_E_COMPILER. */
 struct wasm_translation {

@@ -202,7 +202,7 @@ void tl_after_call(struct tl_func *f)
 static LLVMBasicBlockRef trap_block(struct tl_func *f, enum wasm_trap trap)
 {
     struct tl *tl = f->tl;
-    if (f->traps[trap] && !tl->lines) {
+    if (f->traps[trap] && !f->lines) {
         return f->traps[trap];
     }
     LLVMBasicBlockRef here = LLVMGetInsertBlock(tl->at);
@@ -213,7 +213,7 @@ static LLVMBasicBlockRef trap_block(struct tl_func *f, enum wasm_trap trap)
     }
     LLVMValueRef number = LLVMConstInt(tl->t.i8, (unsigned)trap, 0);
     LLVMValueRef call = tl_intrinsic(tl, "llvm.ubsantrap", NULL, 0, &number, 1);
-    if (tl->lines) {
+    if (f->lines) {
         LLVMAddCallSiteAttribute(call, LLVMAttributeFunctionIndex, tl->attr_nomerge);
     }
     LLVMBuildUnreachable(tl->at);
@@ -1112,8 +1112,13 @@ static int begin(struct tl_func *f, uint32_t body_idx)
     f->body_block = tl_block(f);
     LLVMPositionBuilderAtEnd(tl->entry, f->entry_block);
     LLVMPositionBuilderAtEnd(tl->at, f->body_block);
-    if (tl->lines) {
+    const bool *known = tl->module->bodies_with_lines;
+    f->lines = tl->lines && (!known || known[body_idx]);
+    if (f->lines) {
         begin_debug(f);
+    } else if (tl->lines) {
+        LLVMSetCurrentDebugLocation2(tl->at, NULL);
+        LLVMSetCurrentDebugLocation2(tl->entry, NULL);
     }
     struct tl_frame frame = {
         .kind = TL_FRAME_FUNC, .result_count = f->type->result_count, .results = f->type->results};
@@ -1178,7 +1183,7 @@ int tl_function(struct tl_func *f, uint32_t body_idx)
         if (skip(f, &instr)) {
             continue;
         }
-        if (f->tl->lines) {
+        if (f->lines) {
             f->offset = f->body->code_offset + instr.offset;
             set_location(f);
         }

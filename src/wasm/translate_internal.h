@@ -136,6 +136,7 @@ struct tl_func {
     const struct tl_type *places;
     uint32_t func_idx;
     LLVMValueRef llvm;
+    bool lines; /* of this function */
     LLVMMetadataRef debug_scope;
     LLVMBasicBlockRef entry_block, body_block;
     LLVMValueRef ctx, more_params, more_results;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <llvm-c/ErrorHandling.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "crypto/hash.h"
 #include "host/confine.h"
 #include "host/file.h"
+#include "wasm/dwarf.h"
 #include "wasm/elf.h"
 #include "wasm/module.h"
 #include "wasm/translate.h"
@@ -131,8 +133,8 @@ static int read_module(struct wm_view *out, struct wm_diag *diag)
     return err ? wm_diag_default(diag, err, "module: reading it") : 0;
 }
 
-/* In det the stack a call needs is counted by wasm_frame_cost, and the stack that it gets is sized by
- * that count: a native frame that is larger would break the sum. */
+/* In det the stack a call needs is counted by wasm_frame_cost, and the stack that it gets is sized
+ * by that count: a native frame that is larger would break the sum. */
 static int check_frames(const struct wasm_module *module, const struct wasm_elf_image *image,
                         struct wm_diag *diag)
 {
@@ -166,6 +168,9 @@ static int compile(struct wm_view bytes, const struct wasm_options *options, str
     wm_sha256_once(bytes, sha256);
     int err = wasm_module_decode(bytes, &arena, &module, diag);
     err = err ? err : wasm_module_validate(module, diag);
+    if (!err && options->lines) {
+        err = wasm_dwarf_bodies(module, &arena);
+    }
     err = err ? err : wasm_translate(module, options, &step, &translation, diag);
     err = err ? err
               : wasm_elf_link(translation.elf, module->func_count, module->type_count, &arena,
@@ -187,6 +192,12 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
+    /* LLVM allocates millions of small pieces and gives little back before the end: returning
+     * memory to the kernel and merging free pieces early would be a tenth of a fast compilation. */
+    (void)mallopt(M_MXFAST, 0);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    (void)mallopt(M_TOP_PAD, 16 << 20);
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most that it takes */
     LLVMInstallFatalErrorHandler(fatal);
     if (SANITIZED) {
         /* The sanitizer's shadow is terabytes of address space, and it opens files to report. */
