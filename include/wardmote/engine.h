@@ -21,8 +21,8 @@
  * the instance tells why. Traps are found by signals (SIGSEGV, SIGBUS, SIGILL, and a real-time
  * signal for deadlines and kills); the library installs its handlers with the first instance and
  * passes on what is not its own to the handlers that were there before. Handlers of your own for
- * signals that may come while a guest runs need SA_ONSTACK: without it the kernel puts their frame on
- * the guest's stack, and ends the process where a guest has left no room there.
+ * signals that may come while a guest runs need SA_ONSTACK: without it the kernel puts their frame
+ * on the guest's stack, and ends the process where a guest has left no room there.
  *
  * Threads: an engine and a module may be used by one thread at a time; an instance belongs to the
  * thread that made it. wm_instance_kill may come from any thread.
