@@ -79,7 +79,7 @@ static void compile_and_leave(const char *cache_path, struct api_source *source,
     /* Another process may have finished it between the caller's look and our lock. */
     int error = wasm_cache_find(cache, source->sha256, options, &object, NULL);
     if (error) {
-        error = api_compile(cache, source, options, NULL, NULL, &object, NULL);
+        error = api_compile(cache, source, options, true, NULL, NULL, &object, NULL);
     }
     /* Who opened this file before it went finds the object in the cache once it has the lock. */
     unlink(lock);

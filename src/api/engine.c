@@ -10,13 +10,19 @@
 #include "base/alloc.h"
 #include "base/diag.h"
 
+bool api_no_room_to_cache(int error)
+{
+    return error == -EROFS || error == -EACCES || error == -EPERM || error == -ENOSPC ||
+           error == -EDQUOT;
+}
+
 static bool nowhere_to_cache(const struct wm_engine_config *config, int error)
 {
     if (config && config->cache_path) {
         return false;
     }
-    return error == WM_E_MISSING || error == -EROFS || error == -EACCES || error == -EPERM ||
-           error == -ENOSPC || error == -ENOENT || error == -EDQUOT;
+    return api_no_room_to_cache(error) || error == WM_E_MISSING || error == -ENOENT ||
+           error == -ENOTDIR;
 }
 
 int wm_engine_new(const struct wm_engine_config *config, struct wm_engine **out,

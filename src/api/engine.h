@@ -30,6 +30,10 @@ static inline int64_t api_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* engine.c: whether a cache's error says that nothing can be kept here, and not that it is unsafe.
+ */
+bool api_no_room_to_cache(int error);
+
 /* A module that is being looked for: where its bytes are, and what they hash to. */
 struct api_source {
     const char *name; /* for messages */
@@ -42,9 +46,11 @@ struct api_source {
  * that this one does not wait for. False when that could not be started; nothing depends on it. */
 bool api_compile_in_background(const struct wm_engine *engine, const struct api_source *source,
                                const struct wasm_options *options);
-/* module.c: compiles and returns the object, through the cache where there is one. */
+/* module.c: compiles and returns the object, through the cache where there is one. must_keep: it
+ * is an error when the cache has no room for it. */
 WM_MUST_CHECK int api_compile(struct wasm_cache *cache, const struct api_source *source,
-                              const struct wasm_options *options, wm_progress *progress,
-                              void *progress_self, struct wasm_object **out, struct wm_diag *diag);
+                              const struct wasm_options *options, bool must_keep,
+                              wm_progress *progress, void *progress_self, struct wasm_object **out,
+                              struct wm_diag *diag);
 
 #endif

@@ -86,8 +86,8 @@ static int bind_funcs(struct wm_instance *instance, const struct wm_instance_con
 
 static void start_clock(struct wm_instance *instance)
 {
-    int64_t deadline = 0;
-    if (instance->timeout_ms > 0) {
+    int64_t deadline = instance->deadline_ns;
+    if (deadline == 0 && instance->timeout_ms > 0) {
         int64_t ns;
         if (__builtin_mul_overflow(instance->timeout_ms, INT64_C(1000000), &ns) ||
             __builtin_add_overflow(api_now_ns(), ns, &deadline)) {

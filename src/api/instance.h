@@ -17,7 +17,8 @@ struct wm_instance {
     struct wasm_store *store;
     struct wasm_instance *wasm;
     struct guest_os *os; /* NULL: it has no WASI functions */
-    uint64_t timeout_ms;
+    uint64_t timeout_ms; /* of each call */
+    int64_t deadline_ns; /* not 0: of all calls instead */
     int64_t fuel_given;
     enum wasm_trap trap;              /* of the last call */
     char unknown[WM_DIAG_TEXT_BYTES]; /* the first import that nobody has, while linking */

@@ -52,8 +52,8 @@ static int open_uncached(int object_fd, struct wasm_object **out, struct wm_diag
 }
 
 int api_compile(struct wasm_cache *cache, const struct api_source *source,
-                const struct wasm_options *options, wm_progress *progress, void *progress_self,
-                struct wasm_object **out, struct wm_diag *diag)
+                const struct wasm_options *options, bool must_keep, wm_progress *progress,
+                void *progress_self, struct wasm_object **out, struct wm_diag *diag)
 {
     int object_fd = memfd_create("wardmote-object", MFD_CLOEXEC);
     if (object_fd < 0) {
@@ -67,13 +67,21 @@ int api_compile(struct wasm_cache *cache, const struct api_source *source,
         .progress_self = progress_self,
     };
     int error = wasm_compile(&job, diag);
+    bool kept = false;
     if (!error && cache) {
         error = wasm_cache_put(cache, object_fd, source->sha256, options, diag);
-        if (!error) {
-            error = wasm_cache_find(cache, source->sha256, options, out, diag);
+        kept = error == 0;
+        if (api_no_room_to_cache(error) && !must_keep) {
+            /* A full disk keeps nobody from running a program. */
+            error = 0;
+            if (diag) {
+                *diag = (struct wm_diag)WM_DIAG_INIT;
+            }
         }
-    } else if (!error) {
-        error = open_uncached(object_fd, out, diag);
+    }
+    if (!error) {
+        error = kept ? wasm_cache_find(cache, source->sha256, options, out, diag)
+                     : open_uncached(object_fd, out, diag);
     }
     close(object_fd);
     return error;
@@ -102,8 +110,8 @@ static int obtain(struct wm_engine *engine, const struct api_source *source, enu
                             ? WASM_TIER_O0
                             : WASM_TIER_OPTIMISED;
         int64_t start = api_now_ns();
-        int error = api_compile(engine->cache, source, options, engine->progress,
-                                engine->progress_self, &module->object, diag);
+        int error = api_compile(engine->cache, source, options, when != WM_WHEN_SOON,
+                                engine->progress, engine->progress_self, &module->object, diag);
         module->info.compile_ns = (uint64_t)(api_now_ns() - start);
         if (error) {
             return error;

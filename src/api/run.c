@@ -20,6 +20,7 @@
 /* Names of exported functions, for a message: as many as fit. */
 static void list_exports(const struct wm_module *module, char *out, size_t out_bytes)
 {
+    static const char more[] = ", ...";
     const struct wasm_object *object = module->object;
     size_t at = 0;
     out[0] = 0;
@@ -32,8 +33,8 @@ static void list_exports(const struct wm_module *module, char *out, size_t out_b
         char quoted[48];
         wm_diag_quote(quoted, sizeof quoted, name.ptr, name.len);
         size_t need = strlen(quoted) + 2;
-        if (at + need + 5 > out_bytes) {
-            memcpy(out + at, ", ...", 6);
+        if (at + need + sizeof more > out_bytes) {
+            memcpy(out + at, more, sizeof more);
             return;
         }
         at += (size_t)snprintf(out + at, out_bytes - at, "%s%s", at ? ", " : "", quoted);
@@ -150,6 +151,9 @@ static int execute(const struct wm_run_config *config, struct wm_module *module,
         wm_diag_prefix(diag, "%s", config->module_path);
         return error;
     }
+    /* What counts for each call of an embedder counts for the whole of a run: start function,
+     * _initialize and _start would else have the time that was given three times. */
+    instance->deadline_ns = wasm_store_deadline(instance->store);
     out->first_instr_ns = (uint64_t)(api_now_ns() - start_ns);
     if (!error && plan->initialize) {
         error = wm_instance_call(instance, "_initialize", NULL, 0, diag);

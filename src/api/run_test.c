@@ -7,6 +7,7 @@
  *       (memory (export "memory") 1)
  *       (func (export "_start") (call $exit (i32.const 7))))
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,9 +94,11 @@ TEST(what_is_given_must_be_there)
     struct wm_run_report report;
     struct wm_diag diag = WM_DIAG_INIT;
     struct wm_run_config config = config_of();
-    ((struct wm_dir *)(uintptr_t)config.wasi.dirs)->host = "/nonexistent";
+    char missing[80];
+    snprintf(missing, sizeof missing, "%s/missing", folder);
+    ((struct wm_dir *)(uintptr_t)config.wasi.dirs)->host = missing;
     CHECK(wm_run(&config, &report, &diag) < 0);
-    CHECK(strstr(diag.text, "/nonexistent") != NULL);
+    CHECK(strstr(diag.text, missing) != NULL);
     wm_run_report_fini(&report);
 
     config = config_of();
@@ -106,9 +109,9 @@ TEST(what_is_given_must_be_there)
     wm_run_report_fini(&report);
 
     config = config_of();
-    config.module_path = "/nonexistent.wasm";
-    CHECK_INT(wm_run(&config, &report, &diag), ==, -2);
-    CHECK(strstr(diag.text, "/nonexistent.wasm") != NULL);
+    config.module_path = missing;
+    CHECK_INT(wm_run(&config, &report, &diag), ==, -ENOENT);
+    CHECK(strstr(diag.text, missing) != NULL);
     wm_run_report_fini(&report);
 }
 
