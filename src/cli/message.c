@@ -1,6 +1,7 @@
 /* message.c: what the command says on standard error: errors and the progress bar. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -8,15 +9,36 @@
 
 #include "cli/cli.h"
 
+/* The name of a file may come from whoever wrote the module: a terminal must not obey it. Escaped
+ * are control characters, in ASCII and (C2 80 to C2 9F) in UTF-8; a backtrace has line ends. */
+static void put_text(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f) {
+            fprintf(stderr, "\\x%02x\\x%02x", at[0], at[1]);
+            at++;
+        } else if ((*at < 0x20 && *at != '\n') || *at == 0x7f) {
+            fprintf(stderr, "\\x%02x", *at);
+        } else {
+            fputc(*at, stderr);
+        }
+    }
+}
+
 int cli_error(int status, const char *format, ...)
 {
     va_list args;
+    char *text;
     va_start(args, format);
+    int len = vasprintf(&text, format, args); /* first of all, as %m may be in it */
+    va_end(args);
     cli_progress_end();
     fputs("wardmote: ", stderr);
-    vfprintf(stderr, format, args);
+    put_text(len >= 0 ? text : "out of memory, also for saying what failed");
     fputc('\n', stderr);
-    va_end(args);
+    if (len >= 0) {
+        free(text);
+    }
     return status;
 }
 
@@ -56,8 +78,10 @@ void cli_progress(void *self, uint32_t done, uint32_t total)
     enum { WIDTH = 30 };
     static const char full[] = "##############################";
     unsigned percent = (unsigned)((uint64_t)100 * (done < total ? done : total) / total);
-    fprintf(stderr, "\r\033[K%s: compiling [%-*.*s] %u %%, %u s", (const char *)self, WIDTH,
-            (int)(percent * WIDTH / 100), full, percent, (unsigned)(waited_ms / 1000));
+    fputs("\r\033[K", stderr);
+    put_text(self);
+    fprintf(stderr, ": compiling [%-*.*s] %u %%, %u s", WIDTH, (int)(percent * WIDTH / 100), full,
+            percent, (unsigned)(waited_ms / 1000));
     fflush(stderr);
     bar.shown = true;
 }

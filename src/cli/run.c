@@ -236,9 +236,9 @@ static int execute(struct request *request)
     } else {
         status = (int)(report.exit_status & 0xff);
     }
-    if (!error && report.results) {
-        fputs(report.results, stdout);
-        fflush(stdout);
+    if (!error && report.results &&
+        (fputs(report.results, stdout) == EOF || fflush(stdout) == EOF)) {
+        status = cli_error(CLI_REFUSED, "standard output: the results cannot be written: %m");
     }
     if (request->json) {
         print_json(&report, config->module_path, status, error ? wm_diag_text(&diag) : NULL);

@@ -178,6 +178,36 @@ if command -v wat2wasm >/dev/null; then
     check "--invoke with what is no number" is '2|125'
     run --invoke bad "$work/math.wasm"
     check "--invoke that traps" is 134 '' 'unreachable'
+    "$wardmote" run --cache "$cache" --invoke two "$work/math.wasm" 1.25 >/dev/full 2>"$work/err"
+    status=$?
+    check "--invoke: results that cannot be written are an error" is 125 '' 'standard output: .*space'
+    # Names that fill the list of exports in the message to its last byte.
+    long=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx # 38
+    echo "(module (func (export \"a$long\")) (func (export \"bx$long\")) (func (export \"cx$long\"))
+        (func (export \"dx$long\")))" >"$work/names.wat"
+    wat2wasm "$work/names.wat" -o "$work/names.wasm"
+    run "$work/names.wasm"
+    check "no _start: the exports are listed, as many as fit" is 125 '^$' 'exports ax{38}, bx{39}, \.\.\.: call'
+    # A start function, _initialize and the export itself, each of 0.4 s.
+    cat >"$work/thrice.wat" <<'W'
+(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $now (param i32 i64 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func $busy (local $until i64)
+    (drop (call $now (i32.const 1) (i64.const 0) (i32.const 0)))
+    (local.set $until (i64.add (i64.load (i32.const 0)) (i64.const 400000000)))
+    (loop $again
+      (drop (call $now (i32.const 1) (i64.const 0) (i32.const 0)))
+      (br_if $again (i64.lt_u (i64.load (i32.const 0)) (local.get $until)))))
+  (start $busy)
+  (func (export "_initialize") (call $busy))
+  (func (export "last") (call $busy)))
+W
+    wat2wasm "$work/thrice.wat" -o "$work/thrice.wasm"
+    run --invoke last "$work/thrice.wasm"
+    check "a start function, _initialize and an export" is 0
+    run --timeout 600 --invoke last "$work/thrice.wasm"
+    check "--timeout is for all of them together" is 124 '' 'deadline'
     # --- imports that nobody gives ---
     printf '%s' '(module (import "env" "launch_missiles" (func (param i32)))
         (memory (export "memory") 1) (func (export "_start") (call 0 (i32.const 1))))' >"$work/i.wat"
@@ -211,6 +241,25 @@ run "$work/none.wasm"
 check "a file that is not there" is 125 '^$' 'none.wasm.*No such file'
 run "$work"
 check "a folder for a module" is 125 '^$'
+run "$(printf '%s/no\033[31m\302\233\303\251.wasm' "$work")"
+check "a terminal does not obey the name of a file" is 125 '^$' '/no\\x1b\[31m\\xc2\\x9bé\.wasm'
+for home in '' /dev/null; do
+    HOME=$home XDG_CACHE_HOME='' "$wardmote" run "$guest" exit 7 >"$work/out" 2>"$work/err"
+    status=$?
+    check "HOME='$home': a program runs without a cache" is 7
+done
+mkdir "$work/small"
+if mount -t tmpfs -o size=64k,mode=700 none "$work/small" 2>/dev/null; then
+    "$wardmote" run --cache "$work/small/cache" "$guest" exit 7 >"$work/out" 2>"$work/err"
+    status=$?
+    check "a program runs also when the cache's disk is full" is 7
+    "$wardmote" compile --cache "$work/small/cache" "$guest" >"$work/out" 2>"$work/err"
+    status=$?
+    check "but compile, which is to fill it, fails" is 1 '^$' 'space'
+    umount "$work/small"
+else
+    skip "a full cache" "mounting is not permitted here"
+fi
 run
 check "no module at all" is 2 '' 'usage|no module'
 run --nonsense "$guest"
