@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -96,18 +98,43 @@ out:
     return -err;
 }
 
-int host_process_poll(const struct host_process *process, int fd, int timeout_ms, bool *ended,
-                      bool *readable)
+int host_process_poll(const struct host_process *processes, unsigned count, int fd, int timeout_ms,
+                      bool *ended, bool *readable)
 {
-    struct pollfd fds[2] = {{.fd = process->pidfd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
-    *ended = *readable = false;
-    int got = wm_fault_here(WM_FAULT_IO) ? (errno = EIO, -1) : poll(fds, 2, timeout_ms);
+    struct pollfd fds[HOST_PROCESS_POLL_MAX + 1];
+    WM_ASSERT(count <= HOST_PROCESS_POLL_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        /* A negative descriptor is passed over. */
+        fds[i] = (struct pollfd){.fd = ended[i] ? -1 : processes[i].pidfd, .events = POLLIN};
+    }
+    fds[count] = (struct pollfd){.fd = fd, .events = POLLIN};
+    *readable = false;
+    int got = wm_fault_here(WM_FAULT_IO) ? (errno = EIO, -1) : poll(fds, count + 1, timeout_ms);
     if (got < 0) {
         return errno == EINTR ? 0 : -errno;
     }
-    *ended = fds[0].revents != 0;
-    *readable = fds[1].revents != 0;
+    for (unsigned i = 0; i < count; i++) {
+        ended[i] = ended[i] || fds[i].revents != 0;
+    }
+    *readable = fds[count].revents != 0;
     return 0;
+}
+
+uint64_t host_process_cpu_ns(const struct host_process *process)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(process->pid, &clock) != 0 || clock_gettime(clock, &used) != 0) {
+        return 0;
+    }
+    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
+}
+
+unsigned host_cpu_count(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > 0 ? (unsigned)count : 1;
 }
 
 void host_process_kill(const struct host_process *process)

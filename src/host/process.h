@@ -13,7 +13,7 @@
 
 #include "base/compiler.h"
 
-#define HOST_PROCESS_FDS_MAX 8
+#define HOST_PROCESS_FDS_MAX 16
 
 struct host_spawn {
     const char *path; /* of the executable; not searched for */
@@ -38,10 +38,16 @@ struct host_process_end {
 
 /* 0 or a negative errno; that of exec too. */
 WM_MUST_CHECK int host_process_spawn(const struct host_spawn *spawn, struct host_process *out);
-/* Waits until the child has ended, `fd` (negative: none) has something to read or its other end was
- * closed, or timeout_ms has passed. *ended and *readable tell; both may be true. 0 or -errno. */
-WM_MUST_CHECK int host_process_poll(const struct host_process *process, int fd, int timeout_ms,
-                                    bool *ended, bool *readable);
+/* Waits until one of the `count` (at most HOST_PROCESS_POLL_MAX) children has ended, `fd` (negative:
+ * none) has something to read or its other end was closed, or timeout_ms has passed. *readable and
+ * ended[i] tell; children whose ended[i] is true already are not waited for. 0 or -errno. */
+#define HOST_PROCESS_POLL_MAX 16
+WM_MUST_CHECK int host_process_poll(const struct host_process *processes, unsigned count, int fd,
+                                    int timeout_ms, bool *ended, bool *readable);
+/* Processor time that a child that is not reaped has used so far; 0 where it cannot be told. */
+uint64_t host_process_cpu_ns(const struct host_process *process);
+/* Processors that this process may run on; at least 1. */
+unsigned host_cpu_count(void);
 void host_process_kill(const struct host_process *process);
 /* Blocks until the child has ended, takes its status and releases it. 0 or a negative errno
  * (-ECHILD where the embedding program ignores SIGCHLD); released in either case. */

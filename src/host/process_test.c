@@ -82,16 +82,16 @@ TEST(poll_sees_output_and_kill_ends)
         .path = "/bin/sh", .argv = argv, .envp = envp, .fd_count = 2, .fds = {ends[0], ends[1]}};
     struct host_process process;
     struct host_process_end end;
-    bool ended, readable;
+    bool ended = false, readable;
     REQUIRE(host_process_spawn(&spawn, &process) == 0);
     close(ends[1]);
     do {
-        REQUIRE(host_process_poll(&process, ends[0], 5000, &ended, &readable) == 0);
+        REQUIRE(host_process_poll(&process, 1, ends[0], 5000, &ended, &readable) == 0);
     } while (!ended && !readable);
     CHECK(readable && !ended);
     char line[16];
     CHECK_INT(read(ends[0], line, sizeof line), ==, 6);
-    CHECK_INT(host_process_poll(&process, -1, 1, &ended, &readable), ==, 0);
+    CHECK_INT(host_process_poll(&process, 1, -1, 1, &ended, &readable), ==, 0);
     CHECK(!ended && !readable);
     host_process_kill(&process);
     CHECK_INT(host_process_reap(&process, &end), ==, 0);

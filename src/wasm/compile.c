@@ -1,6 +1,11 @@
-/* The side of the compiler process that stays alive: start it, watch it, say what became of it.
+/* The side of the compiler that stays alive: start its processes, watch them, say what became of
+ * them.
  *
- * The child is not trusted. It decides over the object's content anyway (whoever compiles does; the
+ * A large module is compiled by several workers (wasmc.h), each a child of this process. The first
+ * that fails ends the others, and its failure is what is reported. That there are fewer workers
+ * than were wanted, because the machine would not start more, changes nothing but the time.
+ *
+ * A child is not trusted. It decides over the object's content anyway (whoever compiles does; the
  * object is trusted because the child runs our code and cannot be reached by anyone else), but what
  * it says is treated as any input: message lengths, codes and texts are checked. How it ended
  * decides first:
@@ -41,18 +46,36 @@
 #define WALL_FACTOR 20
 #define WALL_SECONDS_BASE 60
 #define POLL_MS 100
+#define CODE_SECTION_ID 10
+#define SECTIONS_LOOKED_AT 1000
+#define NS_PER_S UINT64_C(1000000000)
 #define LAST_WORDS_BYTES 160
 #define STDERR_BYTES_READ 4096
 
+struct worker {
+    struct host_process_end end;
+    struct wasmc_message result; /* kind 0 until it came */
+    uint32_t done;               /* functions */
+};
+
 struct watch {
     const struct wasm_compile_job *job;
-    struct host_process process;
     int stderr_fd, report_fd;
     uint32_t cpu_seconds;
-    uint64_t memory_bytes;
-    struct wasmc_message result; /* kind 0 until it came */
-    uint32_t done, total;
-    bool timed_out;
+    uint64_t memory_bytes, partition_bytes;
+    uint32_t worker_count;
+    struct worker workers[WASMC_WORKERS_MAX];
+    struct host_process processes[WASMC_WORKERS_MAX];
+    bool ended[WASMC_WORKERS_MAX];
+    int failed;     /* the first worker that failed by itself; -1: none */
+    uint32_t total; /* functions in the module */
+    bool timed_out, out_of_cpu;
+};
+
+/* What the children share, besides what every child has. Both ends of pipes: 0 reads. */
+struct plumbing {
+    int report[2], turns[2], done[2];
+    int parts[WASMC_WORKERS_MAX]; /* [0] is not used */
 };
 
 /* Puts `name` of the folder that `self` lies in into `out`. */
@@ -107,6 +130,40 @@ int wasm_compiler_path(char out[PATH_MAX], struct wm_diag *diag)
                        WASM_LIBEXEC_DIR);
 }
 
+/* Length of the code section, by the headers of the sections before it. A guess that decides how
+ * many workers there are and nothing else: who reads the module for what it is does so confined. */
+static uint64_t code_section_bytes(int fd)
+{
+    uint64_t at = 8;
+    for (unsigned i = 0; i < SECTIONS_LOOKED_AT; i++) {
+        uint8_t header[6], id;
+        uint64_t len;
+        ssize_t got = pread(fd, header, sizeof header, (off_t)at);
+        struct wm_cursor cursor = wm_cursor_of(wm_view_of(header, got > 0 ? (size_t)got : 0));
+        if (!wm_cursor_u8(&cursor, &id) || wm_cursor_uleb(&cursor, 32, &len) != WM_LEB_OK) {
+            return 0;
+        }
+        if (id == CODE_SECTION_ID) {
+            return len;
+        }
+        at += wm_cursor_offset(&cursor) + len;
+    }
+    return 0;
+}
+
+static void set_workers(struct watch *watch)
+{
+    const char *given = secure_getenv("WARDMOTE_PARTITION_BYTES");
+    uint64_t bytes = given ? strtoull(given, NULL, 10) : 0;
+    uint32_t most = watch->job->limits.processes;
+    watch->partition_bytes = bytes ? bytes : WASMC_PARTITION_BYTES;
+    most = most ? most : host_cpu_count();
+    most = most < WASMC_WORKERS_MAX ? most : WASMC_WORKERS_MAX;
+    uint32_t partitions =
+        wasmc_partitions(code_section_bytes(watch->job->module_fd), watch->partition_bytes);
+    watch->worker_count = most < partitions ? most : partitions;
+}
+
 static int set_limits(struct watch *watch, struct wm_diag *diag)
 {
     const struct wasm_compile_limits *limits = &watch->job->limits;
@@ -125,48 +182,122 @@ static int set_limits(struct watch *watch, struct wm_diag *diag)
     return 0;
 }
 
-/* Starts the child; on return only our ends of the files are open. */
-static int start(struct watch *watch, struct wm_diag *diag)
+static int open_pipe(int ends[2])
 {
-    char path[PATH_MAX], text[WASMC_ARGS][24], name[] = PROGRAM;
+    if (wm_fault_here(WM_FAULT_IO)) {
+        return -EMFILE;
+    }
+    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno;
+}
+
+static int open_memory(int *fd)
+{
+    *fd = wm_fault_here(WM_FAULT_IO) ? (errno = EMFILE, -1) : memfd_create(PROGRAM, MFD_CLOEXEC);
+    return *fd < 0 ? -errno : 0;
+}
+
+static void close_plumbing(struct plumbing *plumbing)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        host_file_close(plumbing->report[i]);
+        host_file_close(plumbing->turns[i]);
+        host_file_close(plumbing->done[i]);
+    }
+    for (unsigned i = 0; i < WASMC_WORKERS_MAX; i++) {
+        host_file_close(plumbing->parts[i]);
+    }
+}
+
+static int open_plumbing(uint32_t worker_count, struct plumbing *out)
+{
+    uint8_t turns[WASMC_PARTITIONS_MAX];
+    *out = (struct plumbing){.report = {-1, -1}, .turns = {-1, -1}, .done = {-1, -1}};
+    for (unsigned i = 0; i < WASMC_WORKERS_MAX; i++) {
+        out->parts[i] = -1;
+    }
+    int err = open_pipe(out->report);
+    if (worker_count > 1) {
+        err = err ? err : open_pipe(out->turns);
+        err = err ? err : open_pipe(out->done);
+        for (uint32_t i = 1; i < worker_count && !err; i++) {
+            err = open_memory(&out->parts[i]);
+        }
+        for (unsigned i = 0; i < WASMC_PARTITIONS_MAX; i++) {
+            turns[i] = (uint8_t)i;
+        }
+        /* Far less than a pipe holds. */
+        err = err ? err : host_file_write_all(out->turns[1], wm_view_of(turns, sizeof turns));
+        host_file_close(out->turns[1]); /* the pipe ends behind the last number */
+        out->turns[1] = -1;
+    }
+    if (err) {
+        close_plumbing(out);
+    }
+    return err;
+}
+
+static int spawn_worker(struct watch *watch, const char *path, uint32_t worker,
+                        const struct plumbing *plumbing)
+{
+    char text[WASMC_ARGS][24], name[] = PROGRAM;
     const struct wasm_options *options = &watch->job->options;
-    const uint64_t numbers[WASMC_ARGS] = {WASM_COMPILER_VERSION, options->mode,     options->tier,
-                                          options->cpu,          options->fuel,     options->lines,
-                                          watch->memory_bytes,   watch->cpu_seconds};
+    const uint64_t numbers[WASMC_ARGS] = {
+        WASM_COMPILER_VERSION, options->mode,          options->tier,
+        options->cpu,          options->fuel,          options->lines,
+        watch->memory_bytes,   watch->cpu_seconds,     worker,
+        watch->worker_count,   watch->partition_bytes,
+    };
     char *argv[WASMC_ARGS + 2] = {name};
     char *envp[] = {NULL};
-    int report[2] = {-1, -1};
-
-    int err = wasm_compiler_path(path, diag);
-    if (err) {
-        return err;
-    }
-    for (unsigned i = 0; i < WASMC_ARGS; i++) {
-        snprintf(text[i], sizeof text[i], "%llu", (unsigned long long)numbers[i]);
-        argv[i + 1] = text[i];
-    }
-    watch->stderr_fd =
-        wm_fault_here(WM_FAULT_IO) ? (errno = EMFILE, -1) : memfd_create(PROGRAM, MFD_CLOEXEC);
-    if (watch->stderr_fd < 0) {
-        return wm_diag_default(diag, -errno, "compiler");
-    }
-    if (wm_fault_here(WM_FAULT_IO) ? (errno = EMFILE, true) : pipe2(report, O_CLOEXEC) != 0) {
-        return wm_diag_default(diag, -errno, "compiler");
-    }
-    const struct host_spawn spawn = {
+    struct host_spawn spawn = {
         .path = path,
         .argv = argv,
         .envp = envp,
         .fd_count = WASMC_FD_COUNT,
         .fds = {[WASMC_FD_MODULE] = watch->job->module_fd,
-                [WASMC_FD_OBJECT] = watch->job->object_fd,
+                [WASMC_FD_OBJECT] = worker ? plumbing->parts[worker] : watch->job->object_fd,
                 [WASMC_FD_STDERR] = watch->stderr_fd,
-                [WASMC_FD_REPORT] = report[1]},
+                [WASMC_FD_REPORT] = plumbing->report[1]},
     };
-    err = host_process_spawn(&spawn, &watch->process);
-    host_file_close(report[1]);
-    watch->report_fd = report[0];
+    for (unsigned i = 0; i < WASMC_ARGS; i++) {
+        snprintf(text[i], sizeof text[i], "%llu", (unsigned long long)numbers[i]);
+        argv[i + 1] = text[i];
+    }
+    if (watch->worker_count > 1) {
+        spawn.fd_count = WASMC_FD_WORKER_COUNT;
+        spawn.fds[WASMC_FD_TURNS] = plumbing->turns[0];
+        spawn.fds[WASMC_FD_DONE] = plumbing->done[worker ? 1 : 0];
+    }
+    for (uint32_t i = 1; worker == 0 && i < watch->worker_count; i++) {
+        spawn.fds[spawn.fd_count++] = plumbing->parts[i];
+    }
+    return host_process_spawn(&spawn, &watch->processes[worker]);
+}
+
+/* Starts the workers; on return only our end of the reports and LLVM's words are open. */
+static int start(struct watch *watch, struct wm_diag *diag)
+{
+    char path[PATH_MAX];
+    struct plumbing plumbing;
+    int err = wasm_compiler_path(path, diag);
     if (err) {
+        return err;
+    }
+    err = open_memory(&watch->stderr_fd);
+    err = err ? err : open_plumbing(watch->worker_count, &plumbing);
+    if (err) {
+        return wm_diag_default(diag, err, "compiler");
+    }
+    uint32_t started = 0;
+    while (started < watch->worker_count && !err) {
+        err = spawn_worker(watch, path, started, &plumbing);
+        started += !err;
+    }
+    watch->report_fd = plumbing.report[0];
+    plumbing.report[0] = -1;
+    close_plumbing(&plumbing);
+    watch->worker_count = started;
+    if (!started) {
         return wm_diag_set(diag, err, "compiler: starting %s: %s", path, wm_error_text(err));
     }
     return 0;
@@ -181,30 +312,104 @@ static bool take_message(struct watch *watch)
     do {
         got = read(watch->report_fd, &message, sizeof message);
     } while (got < 0 && errno == EINTR);
-    if (got != (ssize_t)sizeof message) {
+    if (got != (ssize_t)sizeof message || message.worker >= watch->worker_count) {
         return false;
     }
+    struct worker *worker = &watch->workers[message.worker];
     if (message.kind == WASMC_PROGRESS) {
-        watch->done = message.done;
+        worker->done = message.done;
         watch->total = message.total;
     } else if (message.kind == WASMC_RESULT) {
-        watch->result = message;
-        watch->result.text[sizeof message.text - 1] = 0;
+        worker->result = message;
+        worker->result.text[sizeof message.text - 1] = 0;
     }
     return true;
 }
 
-static int watch_child(struct watch *watch, struct wm_diag *diag)
+static void kill_all(const struct watch *watch)
+{
+    for (uint32_t i = 0; i < watch->worker_count; i++) {
+        if (!watch->ended[i]) {
+            host_process_kill(&watch->processes[i]);
+        }
+    }
+}
+
+/* Waits for worker `i`, which has ended or soon will. */
+static int reap(struct watch *watch, uint32_t i)
+{
+    watch->ended[i] = true;
+    return host_process_reap(&watch->processes[i], &watch->workers[i].end);
+}
+
+/* Takes leave of the workers that ended in this round; the first failure ends the others. */
+static int reap_ended(struct watch *watch, const bool *ended)
+{
+    bool was_failed = watch->failed >= 0;
+    for (uint32_t i = 0; i < watch->worker_count; i++) {
+        if (!ended[i] || watch->ended[i]) {
+            continue;
+        }
+        int err = reap(watch, i);
+        if (err) {
+            return err;
+        }
+        const struct host_process_end *end = &watch->workers[i].end;
+        bool lacks = end->kind == HOST_END_EXITED && end->status == WASMC_EXIT_LACKS;
+        if (watch->failed < 0 && !lacks && (end->kind != HOST_END_EXITED || end->status != 0)) {
+            watch->failed = (int)i;
+        }
+    }
+    if (watch->failed >= 0 && !was_failed) {
+        kill_all(watch);
+    }
+    return 0;
+}
+
+static uint64_t cpu_ns(const struct watch *watch)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < watch->worker_count; i++) {
+        sum += watch->ended[i] ? watch->workers[i].end.cpu_ns
+                               : host_process_cpu_ns(&watch->processes[i]);
+    }
+    return sum;
+}
+
+static void tell_progress(const struct watch *watch)
+{
+    uint64_t done = 0;
+    for (uint32_t i = 0; i < watch->worker_count; i++) {
+        done += watch->workers[i].done;
+    }
+    watch->job->progress(watch->job->progress_self,
+                         done < watch->total ? (uint32_t)done : watch->total, watch->total);
+}
+
+static bool all_ended(const struct watch *watch)
+{
+    for (uint32_t i = 0; i < watch->worker_count; i++) {
+        if (!watch->ended[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int watch_children(struct watch *watch)
 {
     int64_t wall_seconds = (int64_t)watch->cpu_seconds * WALL_FACTOR + WALL_SECONDS_BASE;
-    int64_t deadline = host_monotonic_ns() + wall_seconds * INT64_C(1000000000);
+    int64_t deadline = host_monotonic_ns() + wall_seconds * (int64_t)NS_PER_S;
     int64_t told = host_monotonic_ns();
-    bool ended = false, readable = false;
-    while (!ended || readable) {
-        int err = host_process_poll(&watch->process, watch->report_fd, POLL_MS, &ended, &readable);
+    bool readable = false;
+    while (!all_ended(watch) || readable) {
+        bool ended[WASMC_WORKERS_MAX];
+        memcpy(ended, watch->ended, sizeof ended);
+        int err = host_process_poll(watch->processes, watch->worker_count, watch->report_fd,
+                                    POLL_MS, ended, &readable);
+        err = err ? err : reap_ended(watch, ended);
         if (err) {
-            host_process_kill(&watch->process);
-            return wm_diag_default(diag, err, "compiler: waiting for it");
+            return err;
         }
         if (readable && !take_message(watch)) {
             /* Closed, so that a child that goes on writing ends instead of waiting for us. */
@@ -213,15 +418,33 @@ static int watch_child(struct watch *watch, struct wm_diag *diag)
         }
         int64_t now = host_monotonic_ns();
         if (watch->job->progress && watch->total && now - told >= POLL_MS * INT64_C(1000000)) {
-            watch->job->progress(watch->job->progress_self, watch->done, watch->total);
+            tell_progress(watch);
             told = now;
         }
         if (now > deadline && !watch->timed_out) {
             watch->timed_out = true;
-            host_process_kill(&watch->process);
+            kill_all(watch);
+        }
+        /* Each worker has the whole limit for itself, set on the process; this is for the sum. */
+        if (watch->worker_count > 1 && watch->failed < 0 && !watch->out_of_cpu &&
+            cpu_ns(watch) / NS_PER_S >= watch->cpu_seconds) {
+            watch->out_of_cpu = true;
+            kill_all(watch);
         }
     }
     return 0;
+}
+
+/* To the end of all workers, in whatever way. */
+static int watch_to_the_end(struct watch *watch, struct wm_diag *diag)
+{
+    int err = watch_children(watch);
+    kill_all(watch); /* there are any left only after an error */
+    for (uint32_t i = 0; i < watch->worker_count; i++) {
+        int reaped = watch->ended[i] ? 0 : reap(watch, i);
+        err = err ? err : reaped;
+    }
+    return err ? wm_diag_default(diag, err, "compiler: waiting for it") : 0;
 }
 
 /* What LLVM or the C++ library said before the end, as one printable line. */
@@ -258,7 +481,7 @@ static int explain_signal(const struct watch *watch, const struct host_process_e
     bool out_of_memory;
     last_words(watch, words, &out_of_memory);
     if (end->status == SIGXCPU ||
-        (end->status == SIGKILL && end->cpu_ns / 1000000000 >= watch->cpu_seconds)) {
+        (end->status == SIGKILL && end->cpu_ns / NS_PER_S >= watch->cpu_seconds)) {
         return time_limit(watch, diag);
     }
     if (end->status == SIGXFSZ) {
@@ -280,16 +503,14 @@ static bool code_allowed(int32_t code)
            code == WM_E_LIMIT || code == WM_E_COMPILER || code == WM_E_MISSING;
 }
 
-static int explain_end(const struct watch *watch, const struct host_process_end *end,
-                       struct wm_diag *diag)
+static int explain_worker(const struct watch *watch, const struct worker *worker,
+                          struct wm_diag *diag)
 {
-    if (watch->timed_out) {
-        return wm_diag_set(diag, WM_E_LIMIT, "compiler: it made no progress and was ended");
-    }
+    const struct host_process_end *end = &worker->end;
     if (end->kind == HOST_END_SIGNALLED) {
         return explain_signal(watch, end, diag);
     }
-    if (watch->result.kind != WASMC_RESULT) {
+    if (worker->result.kind != WASMC_RESULT) {
         char words[LAST_WORDS_BYTES];
         bool out_of_memory;
         last_words(watch, words, &out_of_memory);
@@ -297,28 +518,44 @@ static int explain_end(const struct watch *watch, const struct host_process_end 
                            "compiler: it ended with status %d and no result%s%s", end->status,
                            words[0] ? ": " : "", words);
     }
-    if (watch->result.code == 0 && end->status == 0) {
+    if (worker->result.code == 0 && end->status == 0) {
         return 0;
     }
     char text[WM_DIAG_TEXT_BYTES];
-    wm_diag_quote(text, sizeof text, watch->result.text, strlen(watch->result.text));
-    return wm_diag_set(diag, code_allowed(watch->result.code) ? watch->result.code : WM_E_COMPILER,
-                       "%s", text);
+    wm_diag_quote(text, sizeof text, worker->result.text, strlen(worker->result.text));
+    return wm_diag_set(
+        diag, code_allowed(worker->result.code) ? worker->result.code : WM_E_COMPILER, "%s", text);
+}
+
+static int explain_end(const struct watch *watch, struct wm_diag *diag)
+{
+    if (watch->timed_out) {
+        return wm_diag_set(diag, WM_E_LIMIT, "compiler: it made no progress and was ended");
+    }
+    if (watch->out_of_cpu) {
+        return time_limit(watch, diag);
+    }
+    if (watch->failed >= 0) {
+        return explain_worker(watch, &watch->workers[watch->failed], diag);
+    }
+    int err = 0;
+    for (uint32_t i = 0; i < watch->worker_count && !err; i++) {
+        err = explain_worker(watch, &watch->workers[i], diag);
+    }
+    return err;
 }
 
 int wasm_compile(const struct wasm_compile_job *job, struct wm_diag *diag)
 {
-    struct watch watch = {.job = job, .stderr_fd = -1, .report_fd = -1, .process = {.pid = -1}};
-    struct host_process_end end = {0};
+    struct watch watch = {.job = job, .stderr_fd = -1, .report_fd = -1, .failed = -1};
     int err = set_limits(&watch, diag);
-    err = err ? err : start(&watch, diag);
     if (!err) {
-        err = watch_child(&watch, diag);
-        int reaped = host_process_reap(&watch.process, &end);
-        if (!err && reaped) {
-            err = wm_diag_default(diag, reaped, "compiler: waiting for it");
-        }
-        err = err ? err : explain_end(&watch, &end, diag);
+        set_workers(&watch);
+        err = start(&watch, diag);
+    }
+    if (!err) {
+        err = watch_to_the_end(&watch, diag);
+        err = err ? err : explain_end(&watch, diag);
     }
     if (!err && job->progress && watch.total) {
         job->progress(job->progress_self, watch.total, watch.total);

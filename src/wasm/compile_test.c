@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -166,11 +167,13 @@ static uint8_t *many_functions(uint32_t count, size_t *len)
 struct steps {
     unsigned calls;
     uint32_t done, total;
+    bool ordered; /* it never went back */
 };
 
 static void count_step(void *self, uint32_t done, uint32_t total)
 {
     struct steps *steps = self;
+    steps->ordered = (steps->calls == 0 || steps->ordered) && done >= steps->done && done <= total;
     steps->calls++;
     steps->done = done;
     steps->total = total;
@@ -208,17 +211,130 @@ TEST(a_limit_on_memory_ends_a_compilation)
 
 TEST(progress_reaches_its_end)
 {
+    for (uint32_t processes = 1; processes <= 4; processes += 3) {
+        struct wm_diag diag = WM_DIAG_INIT;
+        struct wasm_compile_job job = plain_job();
+        struct steps steps = {0};
+        size_t len = 0;
+        uint8_t *bytes = many_functions(2000, &len);
+        REQUIRE(bytes);
+        setenv("WARDMOTE_PARTITION_BYTES", "6000", 1);
+        job.limits.processes = processes;
+        job.progress = count_step;
+        job.progress_self = &steps;
+        CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, 0);
+        CHECK(steps.calls > 0);
+        CHECK(steps.ordered);
+        CHECK_INT(steps.done, ==, steps.total);
+        CHECK_INT(steps.total, ==, 2000);
+        wm_free(bytes);
+        unsetenv("WARDMOTE_PARTITION_BYTES");
+    }
+}
+
+/* --- Several workers --- */
+
+/* The object's content; NULL when it was not compiled. */
+static uint8_t *object_of(struct wm_view module, const struct wasm_compile_job *job, size_t *len)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    uint8_t *bytes = NULL;
+    int fd = -1;
+    CHECK_INT(compile(module, job, &fd, &diag), ==, 0);
+    CHECK_STR(diag.text, "");
+    if (fd < 0 || lseek(fd, 0, SEEK_SET) != 0 ||
+        host_file_read_all(fd, 64 << 20, &bytes, len) != 0) {
+        bytes = NULL;
+    }
+    host_file_close(fd);
+    return bytes;
+}
+
+TEST(the_object_is_the_same_however_many_workers)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    size_t len = 0;
+    uint8_t *bytes = many_functions(WASMC_PARTITION_BYTES * 3 / 26, &len);
+    REQUIRE(bytes);
+    for (int mode = WASM_MODE_GUARD; mode <= WASM_MODE_DET; mode += 2) {
+        struct wasm_compile_job job = plain_job();
+        uint8_t *objects[3];
+        size_t lens[3];
+        job.options.mode = (enum wasm_mode)mode;
+        job.options.tier = WASM_TIER_O0;
+        for (unsigned i = 0; i < 3; i++) {
+            job.limits.processes = 1 + i + i / 2; /* 1, 2, 4 */
+            objects[i] = object_of(wm_view_of(bytes, len), &job, &lens[i]);
+            REQUIRE(objects[i]);
+            CHECK(wm_view_eq(wm_view_of(objects[i], lens[i]), wm_view_of(objects[0], lens[0])));
+        }
+        CHECK_INT(wasm_object_check(wm_view_of(objects[0], lens[0]), true, &diag), ==, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            wm_free(objects[i]);
+        }
+    }
+    wm_free(bytes);
+}
+
+/* Down to partitions smaller than a function, of which many are empty. */
+TEST(every_partition_size_compiles)
+{
+    static const char *const sizes[] = {"1", "7", "20", "64", "1000", "100000"};
+    size_t len = 0, object_len = 0;
+    uint8_t *bytes = many_functions(50, &len);
+    REQUIRE(bytes);
+    for (size_t i = 0; i < WM_COUNT_OF(sizes); i++) {
+        struct wasm_compile_job job = plain_job();
+        struct wm_diag diag = WM_DIAG_INIT;
+        job.limits.processes = 1 + (uint32_t)i % 3;
+        setenv("WARDMOTE_PARTITION_BYTES", sizes[i], 1);
+        uint8_t *object = object_of(wm_view_of(bytes, len), &job, &object_len);
+        REQUIRE(object);
+        CHECK_INT(wasm_object_check(wm_view_of(object, object_len), true, &diag), ==, 0);
+        wm_free(object);
+        object = object_of(wasm_sample_module(), &job, &object_len);
+        REQUIRE(object);
+        CHECK_INT(wasm_object_check(wm_view_of(object, object_len), true, &diag), ==, 0);
+        wm_free(object);
+    }
+    unsetenv("WARDMOTE_PARTITION_BYTES");
+    wm_free(bytes);
+}
+
+static bool no_children(void)
+{
+    return waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD;
+}
+
+TEST(workers_share_one_limit_on_time)
+{
     struct wm_diag diag = WM_DIAG_INIT;
     struct wasm_compile_job job = plain_job();
-    struct steps steps = {0};
     size_t len = 0;
-    uint8_t *bytes = many_functions(2000, &len);
+    uint8_t *bytes = many_functions(60000, &len);
     REQUIRE(bytes);
-    job.progress = count_step;
-    job.progress_self = &steps;
-    CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, 0);
-    CHECK(steps.calls > 0);
-    CHECK_INT(steps.done, ==, steps.total);
+    job.options.tier = WASM_TIER_OPTIMISED;
+    job.limits = (struct wasm_compile_limits){.cpu_seconds = 2, .processes = 4};
+    CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, WM_E_LIMIT);
+    CHECK(strstr(diag.text, "2 seconds of CPU time"));
+    CHECK(no_children());
+    wm_free(bytes);
+}
+
+TEST(a_worker_out_of_memory_ends_all)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct wasm_compile_job job = plain_job();
+#ifdef __SANITIZE_ADDRESS__
+    SKIP("AddressSanitizer needs terabytes of address space, so the compiler sets no limit");
+#endif
+    size_t len = 0;
+    uint8_t *bytes = many_functions(200000, &len);
+    REQUIRE(bytes);
+    job.limits = (struct wasm_compile_limits){.memory_bytes = 200 << 20, .processes = 3};
+    CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, WM_E_LIMIT);
+    CHECK(strstr(diag.text, "200 MiB"));
+    CHECK(no_children());
     wm_free(bytes);
 }
 
@@ -294,6 +410,93 @@ TEST(a_compiler_that_dies_is_reported)
     end_pretending();
 }
 
+/* The failure of one worker ends the others at once and is the one that is reported. */
+TEST(a_worker_that_dies_is_reported)
+{
+    static const struct {
+        const char *line; /* $1 is the version, $9 the worker */
+        int code;
+        const char *text;
+    } cases[] = {
+        {"test $9 != 2 || kill -SEGV $$; exec sleep 100", WM_E_COMPILER,
+         "compiler: it died of SIGSEGV"},
+        {"test $9 != 0 || kill -ABRT $$; exec sleep 100", WM_E_COMPILER,
+         "compiler: it died of SIGABRT"},
+        {"test $9 != 1 || { echo 'LLVM ERROR: out of memory' >&2; kill -ABRT $$; }; exec sleep 100",
+         WM_E_LIMIT,
+         "compiler: it needs more than its limit of 4096 MiB of memory; a larger limit, or the O0 "
+         "tier, may do"},
+        {"test $9 != 2 || exit 3; exec sleep 100", WM_E_COMPILER,
+         "compiler: it ended with status 3 and no result"},
+        /* Worker 0 says that something is missing; why is said by who did not do it. */
+        {"test $9 != 0 || exit 9; sleep 0.2; test $9 != 1 || kill -BUS $$; exec sleep 100",
+         WM_E_COMPILER, "compiler: it died of SIGBUS"},
+        {"test $9 != 0 || exit 9; exit 0", WM_E_COMPILER,
+         "compiler: it ended with status 9 and no result"},
+    };
+    struct wasm_compile_job job = plain_job();
+    size_t len = 0;
+    uint8_t *bytes = many_functions(10, &len);
+    REQUIRE(bytes && begin_pretending());
+    setenv("WARDMOTE_PARTITION_BYTES", "20", 1);
+    job.limits.processes = 3;
+    for (size_t i = 0; i < WM_COUNT_OF(cases); i++) {
+        struct wm_diag diag = WM_DIAG_INIT;
+        REQUIRE(pretend(cases[i].line));
+        int64_t begun = host_monotonic_ns();
+        CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, cases[i].code);
+        CHECK_STR(diag.text, cases[i].text);
+        CHECK(host_monotonic_ns() - begun < INT64_C(50000000000));
+        CHECK(no_children());
+    }
+    wm_free(bytes);
+    unsetenv("WARDMOTE_PARTITION_BYTES");
+    end_pretending();
+}
+
+/* Worker 0 is the real one; another ends well but leaves something else than its part. */
+TEST(what_a_worker_leaves_is_not_believed)
+{
+    static const struct {
+        const char *line, *text;
+    } cases[] = {
+        {":", "compiler: a part of the module was not compiled"},
+        {"head -c 7 /dev/zero >&1", "compiler: a part of the module was not compiled"},
+        {"printf '\\377\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0' >&1",
+         "compiler: a partition that nobody asked for"},
+        {"printf '\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\377' >&1",
+         "compiler: a part of the module was not compiled"},
+    };
+    struct wasm_compile_job job = plain_job();
+    struct wasmc_message message = {.kind = WASMC_RESULT, .worker = 1};
+    char path[96], line[1024];
+    size_t len = 0;
+    uint8_t *bytes = many_functions(10, &len);
+    REQUIRE(bytes && begin_pretending());
+    REQUIRE(real);
+    setenv("WARDMOTE_PARTITION_BYTES", "20", 1);
+    job.limits.processes = 2;
+    snprintf(path, sizeof path, "%s.message", script_path);
+    REQUIRE(host_file_replace(AT_FDCWD, path, wm_view_of(&message, sizeof message), 0600, false,
+                              NULL) == 0);
+    for (size_t i = 0; i < WM_COUNT_OF(cases); i++) {
+        struct wm_diag diag = WM_DIAG_INIT;
+        /* It takes one turn, so that worker 0 cannot do without it. */
+        snprintf(line, sizeof line,
+                 "if test $9 = 0; then sleep 0.5; exec %s \"$@\"; fi\n"
+                 "head -c 1 <&4 >/dev/null; %s; cat %s >&3; exit 0",
+                 real, cases[i].line, path);
+        REQUIRE(pretend(line));
+        CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, WM_E_COMPILER);
+        CHECK_STR(diag.text, cases[i].text);
+        CHECK(no_children());
+    }
+    unlink(path);
+    wm_free(bytes);
+    unsetenv("WARDMOTE_PARTITION_BYTES");
+    end_pretending();
+}
+
 TEST(what_a_compiler_says_is_not_believed)
 {
     struct wm_diag diag = WM_DIAG_INIT;
@@ -333,28 +536,41 @@ TEST(a_missing_compiler_is_named)
     end_pretending();
 }
 
-TEST(compiling_survives_every_failure_here)
+static void check_every_failure(struct wasm_compile_job job)
 {
-    const struct wasm_compile_job job = plain_job();
-    REQUIRE(begin_pretending());
+    size_t len = 0;
+    uint8_t *bytes = many_functions(10, &len);
+    REQUIRE(bytes && begin_pretending());
     REQUIRE(pretend("exit 3"));
     int before = dup(2);
     for (uint64_t n = 0; wm_fault_next(WM_FAULT_IO, &n);) {
         struct wm_diag diag = WM_DIAG_INIT;
         struct wasm_compile_job own = job;
         own.module_fd = own.object_fd = before;
-        int module = memfd_create("m", MFD_CLOEXEC);
+        int module = memory_file(wm_view_of(bytes, len));
         own.module_fd = module;
         int err = wasm_compile(&own, &diag);
         CHECK(err < 0 && diag.text[0]);
         CHECK(err == WM_E_COMPILER || wm_fault_fired(WM_FAULT_IO));
+        CHECK(no_children());
         close(module);
     }
     int after = dup(2);
     CHECK_INT(after, ==, before + 1); /* no descriptor was lost */
     close(before);
     close(after);
+    wm_free(bytes);
     end_pretending();
+}
+
+TEST(compiling_survives_every_failure_here)
+{
+    struct wasm_compile_job job = plain_job();
+    check_every_failure(job);
+    setenv("WARDMOTE_PARTITION_BYTES", "20", 1);
+    job.limits.processes = 3;
+    check_every_failure(job);
+    unsetenv("WARDMOTE_PARTITION_BYTES");
 }
 
 TEST_MAIN(TEST_CASE(a_module_becomes_an_object_of_its_key),
@@ -362,6 +578,10 @@ TEST_MAIN(TEST_CASE(a_module_becomes_an_object_of_its_key),
           TEST_CASE(a_bad_module_is_refused_in_the_compilers_words),
           TEST_CASE(a_limit_on_time_ends_a_compilation),
           TEST_CASE(a_limit_on_memory_ends_a_compilation), TEST_CASE(progress_reaches_its_end),
+          TEST_CASE(the_object_is_the_same_however_many_workers),
+          TEST_CASE(every_partition_size_compiles), TEST_CASE(workers_share_one_limit_on_time),
+          TEST_CASE(a_worker_out_of_memory_ends_all), TEST_CASE(a_worker_that_dies_is_reported),
+          TEST_CASE(what_a_worker_leaves_is_not_believed),
           TEST_CASE(a_compiler_that_dies_is_reported),
           TEST_CASE(what_a_compiler_says_is_not_believed), TEST_CASE(a_missing_compiler_is_named),
           TEST_CASE(compiling_survives_every_failure_here))

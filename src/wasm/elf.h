@@ -1,7 +1,7 @@
-/* elf.h: from the translator's relocatable ELF file to one flat text image and its tables.
+/* elf.h: from the translator's relocatable ELF files to one flat text image and its tables.
  *
  * Linked into wardmote-wasmc only. Lays .text and the constant sections out, resolves the
- * PC-relative relocations between them, refuses every other kind and every undefined symbol by
+ * PC-relative relocations between them and between the files, refuses every other kind and every undefined symbol by
  * name, and turns .eh_frame into unwind records and .debug_line into line records. */
 #ifndef WM_WASM_ELF_H
 #define WM_WASM_ELF_H
@@ -31,8 +31,9 @@ struct wasm_elf_image {
     uint32_t *frame_bytes;          /* of each function: [func_count] */
 };
 
-WM_MUST_CHECK int wasm_elf_link(struct wm_view elf, uint32_t func_count, uint32_t type_count,
-                                struct wm_arena *arena, struct wasm_elf_image *out,
+/* Links the `count` files, in this order: all their code, then all their constants. */
+WM_MUST_CHECK int wasm_elf_link(const struct wm_view *elfs, uint32_t count, uint32_t func_count,
+                                uint32_t type_count, struct wm_arena *arena, struct wasm_elf_image *out,
                                 struct wm_diag *diag);
 
 /* Writes the object for `module` with `image` to fd. options and sha256 become its key. */

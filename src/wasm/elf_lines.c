@@ -45,12 +45,16 @@ static int compare_lines(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
-int elf_read_lines(struct wm_view bytes, struct wm_arena *arena, struct wasm_elf_image *image)
+int elf_read_lines(const struct wm_view *tables, uint32_t count, struct wm_arena *arena,
+                   struct wasm_elf_image *image)
 {
     struct collected collected = {.code_bytes = image->code_bytes, .sorted = true};
-    const struct wasm_dwarf_sections sections = {.line = bytes};
     const struct wasm_dwarf_visitor visitor = {.row = take_row, .self = &collected};
-    int err = wasm_dwarf_read(&sections, &visitor);
+    int err = 0;
+    for (uint32_t i = 0; i < count && !err; i++) {
+        const struct wasm_dwarf_sections sections = {.line = tables[i]};
+        err = wasm_dwarf_read(&sections, &visitor);
+    }
     if (!err && !collected.sorted) {
         qsort(collected.lines.items, collected.lines.count, sizeof *collected.lines.items,
               compare_lines);

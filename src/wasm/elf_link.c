@@ -1,13 +1,16 @@
-/* From LLVM's relocatable object to one block of text that can be mapped anywhere.
+/* From LLVM's relocatable objects to one block of text that can be mapped anywhere.
  *
- *     file:   .text .text.* ...  .rodata .rodata.cst16 ...  .eh_frame   .debug_line   symbols
- *     image:  code (in file order) | constants (from the next 64)  | scratch: .eh_frame
- *                                                                    text_bytes ends before it
+ *     files:  .text .text.* ...  .rodata .rodata.cst16 ...  .eh_frame   .debug_line   symbols
+ *     image:  code of the first, second, ... file | constants (from the next 64), as the code
+ *             | scratch: .eh_frame; text_bytes ends before it
+ *
+ * The files are parts of one module: a function may be called from another file than its own, and
+ * is found by its name. Everything else a file keeps to itself.
  *
  * Because everything that refers to something else does so relative to its own place, one image
  * serves at every address. So what is not PC-relative, or refers to anything that is not in the
- * file, is refused by name: it would mean that the translator let LLVM call a library function, and
- * such a call would jump to nowhere.
+ * files, is refused by name: it would mean that the translator let LLVM call a library function,
+ * and such a call would jump to nowhere.
  *
  * Input comes from LLVM, not from a user, but every offset is checked all the same. */
 #include "wasm/elf.h"
@@ -36,16 +39,22 @@ struct section {
     uint64_t address; /* in the image, when placed */
 };
 
-struct linker {
+struct input {
     struct wm_view elf;
-    struct wm_arena *arena;
-    struct wm_diag *diag;
     uint32_t section_count;
     struct section *sections;
     uint64_t symbol_count;
     const uint8_t *symbols; /* Elf64_Sym each, not aligned */
     struct wm_view symbol_names;
     struct section *eh_frame, *debug_line;
+};
+
+struct linker {
+    struct wm_arena *arena;
+    struct wm_diag *diag;
+    uint32_t input_count;
+    struct input *inputs;
+    struct wasm_elf_image *image;
     uint8_t *block; /* the image and the scratch behind it */
     uint64_t block_bytes;
 };
@@ -75,13 +84,13 @@ static int refuse_named(struct linker *link, const char *what, struct wm_view na
     return wm_diag_set(link->diag, WM_E_COMPILER, "compiled code: %s: %s", what, quoted);
 }
 
-static int read_sections(struct linker *link)
+static int read_sections(struct linker *link, struct input *input)
 {
     Elf64_Ehdr header;
-    if (link->elf.len < sizeof header) {
+    if (input->elf.len < sizeof header) {
         return refuse(link, "shorter than an ELF header");
     }
-    memcpy(&header, link->elf.ptr, sizeof header);
+    memcpy(&header, input->elf.ptr, sizeof header);
     if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
         header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_type != ET_REL ||
         header.e_machine != EM_X86_64) {
@@ -90,39 +99,40 @@ static int read_sections(struct linker *link)
     uint64_t table_bytes = (uint64_t)header.e_shnum * sizeof(Elf64_Shdr);
     if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 ||
         header.e_shnum > SECTIONS_MAX || header.e_shstrndx >= header.e_shnum ||
-        !wm_range_fits(header.e_shoff, table_bytes, link->elf.len)) {
+        !wm_range_fits(header.e_shoff, table_bytes, input->elf.len)) {
         return refuse(link, "its section table is not in the file");
     }
-    link->section_count = header.e_shnum;
-    link->sections = WM_ARENA_ARRAY(link->arena, struct section, link->section_count);
-    Elf64_Shdr *raw = WM_ARENA_ARRAY(link->arena, Elf64_Shdr, link->section_count);
-    if (!link->sections || !raw) {
+    input->section_count = header.e_shnum;
+    input->sections = WM_ARENA_ARRAY(link->arena, struct section, input->section_count);
+    Elf64_Shdr *raw = WM_ARENA_ARRAY(link->arena, Elf64_Shdr, input->section_count);
+    if (!input->sections || !raw) {
         return wm_diag_default(link->diag, -ENOMEM, "compiled code");
     }
-    memcpy(raw, link->elf.ptr + header.e_shoff, table_bytes);
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        struct section *section = &link->sections[i];
+    memcpy(raw, input->elf.ptr + header.e_shoff, table_bytes);
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        struct section *section = &input->sections[i];
         section->type = raw[i].sh_type;
         section->info = raw[i].sh_info;
         section->flags = raw[i].sh_flags;
         section->alignment = raw[i].sh_addralign ? raw[i].sh_addralign : 1;
         if (section->type == SHT_NULL || section->type == SHT_NOBITS) {
             section->bytes.len = section->type == SHT_NOBITS && raw[i].sh_size ? 1 : 0;
-            section->bytes.ptr = link->elf.ptr;
-        } else if (!wm_view_slice(link->elf, raw[i].sh_offset, raw[i].sh_size, &section->bytes)) {
+            section->bytes.ptr = input->elf.ptr;
+        } else if (!wm_view_slice(input->elf, raw[i].sh_offset, raw[i].sh_size, &section->bytes)) {
             return refuse(link, "a section is not in the file");
         }
     }
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        link->sections[i].name = string_at(link->sections[header.e_shstrndx].bytes, raw[i].sh_name);
-        if (link->sections[i].type == SHT_SYMTAB) {
-            if (link->symbols || raw[i].sh_entsize != sizeof(Elf64_Sym) ||
-                raw[i].sh_link >= link->section_count) {
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        input->sections[i].name =
+            string_at(input->sections[header.e_shstrndx].bytes, raw[i].sh_name);
+        if (input->sections[i].type == SHT_SYMTAB) {
+            if (input->symbols || raw[i].sh_entsize != sizeof(Elf64_Sym) ||
+                raw[i].sh_link >= input->section_count) {
                 return refuse(link, "its symbol table");
             }
-            link->symbols = link->sections[i].bytes.ptr;
-            link->symbol_count = link->sections[i].bytes.len / sizeof(Elf64_Sym);
-            link->symbol_names = link->sections[raw[i].sh_link].bytes;
+            input->symbols = input->sections[i].bytes.ptr;
+            input->symbol_count = input->sections[i].bytes.len / sizeof(Elf64_Sym);
+            input->symbol_names = input->sections[raw[i].sh_link].bytes;
         }
     }
     return 0;
@@ -144,10 +154,10 @@ static enum kind kind_of(const struct section *section)
     return section->flags & SHF_EXECINSTR ? KIND_CODE : KIND_CONSTANTS;
 }
 
-static int place_kind(struct linker *link, enum kind kind, uint64_t *at)
+static int place_kind_of(struct linker *link, struct input *input, enum kind kind, uint64_t *at)
 {
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        struct section *section = &link->sections[i];
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        struct section *section = &input->sections[i];
         if (kind_of(section) != kind) {
             continue;
         }
@@ -165,24 +175,49 @@ static int place_kind(struct linker *link, enum kind kind, uint64_t *at)
     return 0;
 }
 
-static int place_all(struct linker *link, struct wasm_elf_image *image)
+static int place_kind(struct linker *link, enum kind kind, uint64_t *at)
 {
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        struct section *section = &link->sections[i];
+    int err = 0;
+    for (uint32_t i = 0; i < link->input_count && !err; i++) {
+        err = place_kind_of(link, &link->inputs[i], kind, at);
+    }
+    return err;
+}
+
+static int study_sections(struct linker *link, struct input *input)
+{
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        struct section *section = &input->sections[i];
         if (kind_of(section) == KIND_REFUSED) {
             return refuse_named(link, "it keeps data of its own, in section", section->name);
         }
         if (kind_of(section) == KIND_UNWIND) {
-            if (link->eh_frame) {
+            if (input->eh_frame) {
                 return refuse(link, "more than one .eh_frame");
             }
-            link->eh_frame = section;
+            input->eh_frame = section;
         }
         if (wm_view_eq_str(section->name, ".debug_line") && section->bytes.len &&
             section->type == SHT_PROGBITS) {
-            link->debug_line = section;
+            input->debug_line = section;
         }
     }
+    return 0;
+}
+
+static void copy_sections(struct linker *link, const struct input *input)
+{
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        const struct section *section = &input->sections[i];
+        if (section->placed && section->bytes.len) {
+            memcpy(link->block + section->address, section->bytes.ptr, section->bytes.len);
+        }
+    }
+}
+
+static int place_all(struct linker *link)
+{
+    struct wasm_elf_image *image = link->image;
     uint64_t at = 0;
     int err = place_kind(link, KIND_CODE, &at);
     image->code_bytes = at;
@@ -205,134 +240,10 @@ static int place_all(struct linker *link, struct wasm_elf_image *image)
     }
     /* Between functions an int3 is safer to fall into than the zeroes of an `add`. */
     memset(link->block, 0xcc, image->code_bytes);
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        const struct section *section = &link->sections[i];
-        if (section->placed) {
-            memcpy(link->block + section->address, section->bytes.ptr, section->bytes.len);
-        }
+    for (uint32_t i = 0; i < link->input_count; i++) {
+        copy_sections(link, &link->inputs[i]);
     }
     image->text = link->block;
-    return 0;
-}
-
-static bool symbol_at(const struct linker *link, uint64_t idx, Elf64_Sym *out)
-{
-    if (idx >= link->symbol_count) {
-        return false;
-    }
-    memcpy(out, link->symbols + idx * sizeof *out, sizeof *out);
-    return true;
-}
-
-/* Where a relocation's symbol lies in the image. */
-static int symbol_address(struct linker *link, uint64_t idx, uint64_t *out)
-{
-    Elf64_Sym symbol;
-    if (!symbol_at(link, idx, &symbol)) {
-        return refuse(link, "a relocation without a symbol");
-    }
-    struct wm_view name = string_at(link->symbol_names, symbol.st_name);
-    if (symbol.st_shndx == SHN_UNDEF) {
-        return refuse_named(link, "it needs a function that is not part of it", name);
-    }
-    if (symbol.st_shndx >= link->section_count || !link->sections[symbol.st_shndx].placed) {
-        return refuse_named(link, "a relocation to something that is not in the image", name);
-    }
-    *out = link->sections[symbol.st_shndx].address + symbol.st_value;
-    return 0;
-}
-
-static int apply_relative(struct linker *link, const struct section *target, const Elf64_Rela *rela,
-                          uint32_t type)
-{
-    uint64_t symbol = 0, width = type == R_X86_64_PC64 ? 8 : 4;
-    if (!wm_range_fits(rela->r_offset, width, target->bytes.len)) {
-        return refuse(link, "a relocation outside its section");
-    }
-    int err = symbol_address(link, ELF64_R_SYM(rela->r_info), &symbol);
-    if (err) {
-        return err;
-    }
-    uint64_t place = target->address + rela->r_offset;
-    int64_t value = (int64_t)(symbol + (uint64_t)rela->r_addend - place);
-    if (width == 8) {
-        memcpy(link->block + place, &value, 8);
-        return 0;
-    }
-    if (value != (int32_t)value) {
-        return wm_diag_set(link->diag, WM_E_LIMIT, "compiled code: a distance above 2 GiB");
-    }
-    int32_t narrow = (int32_t)value;
-    memcpy(link->block + place, &narrow, 4);
-    return 0;
-}
-
-static int relocate_image(struct linker *link)
-{
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        const struct section *table = &link->sections[i];
-        if ((table->type != SHT_RELA && table->type != SHT_REL) ||
-            table->info >= link->section_count || !link->sections[table->info].placed) {
-            continue;
-        }
-        const struct section *target = &link->sections[table->info];
-        if (table->type == SHT_REL) {
-            return refuse_named(link, "relocations without addends in", table->name);
-        }
-        for (uint64_t at = 0; at + sizeof(Elf64_Rela) <= table->bytes.len;
-             at += sizeof(Elf64_Rela)) {
-            Elf64_Rela rela;
-            memcpy(&rela, table->bytes.ptr + at, sizeof rela);
-            uint32_t type = ELF64_R_TYPE(rela.r_info);
-            if (type == R_X86_64_NONE) {
-                continue;
-            }
-            if (type != R_X86_64_PC32 && type != R_X86_64_PLT32 && type != R_X86_64_PC64) {
-                return wm_diag_set(link->diag, WM_E_COMPILER,
-                                   "compiled code: relocation type %u depends on an address", type);
-            }
-            int err = apply_relative(link, target, &rela, type);
-            if (err) {
-                return err;
-            }
-        }
-    }
-    return 0;
-}
-
-/* A copy of .debug_line whose addresses are image offsets. Its other references (to the tables of
- * file names) are not ours to resolve: nobody reads them. */
-static int relocate_lines(struct linker *link, struct wm_view *out)
-{
-    uint8_t *copy = wm_arena_take(link->arena, 1, link->debug_line->bytes.len);
-    if (!copy) {
-        return wm_diag_default(link->diag, -ENOMEM, "compiled code");
-    }
-    memcpy(copy, link->debug_line->bytes.ptr, link->debug_line->bytes.len);
-    *out = wm_view_of(copy, link->debug_line->bytes.len);
-    for (uint32_t i = 0; i < link->section_count; i++) {
-        const struct section *table = &link->sections[i];
-        if (table->type != SHT_RELA || table->info >= link->section_count ||
-            &link->sections[table->info] != link->debug_line) {
-            continue;
-        }
-        for (uint64_t at = 0; at + sizeof(Elf64_Rela) <= table->bytes.len;
-             at += sizeof(Elf64_Rela)) {
-            Elf64_Rela rela;
-            memcpy(&rela, table->bytes.ptr + at, sizeof rela);
-            uint64_t address = 0;
-            if (ELF64_R_TYPE(rela.r_info) != R_X86_64_64 ||
-                !wm_range_fits(rela.r_offset, 8, out->len)) {
-                continue;
-            }
-            int err = symbol_address(link, ELF64_R_SYM(rela.r_info), &address);
-            if (err) {
-                return err;
-            }
-            address += (uint64_t)rela.r_addend;
-            memcpy(copy + rela.r_offset, &address, 8);
-        }
-    }
     return 0;
 }
 
@@ -357,27 +268,165 @@ static bool parse_name(struct wm_view name, char *letter, uint32_t *number)
     return *letter == 'f' || *letter == 'e' || *letter == 'a';
 }
 
-static int take_symbol(struct linker *link, const Elf64_Sym *symbol, struct wasm_elf_image *image)
+static struct wasm_elf_symbol *slot_of(struct wasm_elf_image *image, struct wm_view name)
 {
     char letter;
     uint32_t number;
-    struct wm_view name = string_at(link->symbol_names, symbol->st_name);
+    if (!parse_name(name, &letter, &number) ||
+        number >= (letter == 'f' ? image->func_count : image->type_count)) {
+        return NULL;
+    }
+    return letter == 'f'   ? &image->funcs[number]
+           : letter == 'e' ? &image->entries[number]
+                           : &image->adapters[number];
+}
+
+static bool symbol_at(const struct input *input, uint64_t idx, Elf64_Sym *out)
+{
+    if (idx >= input->symbol_count) {
+        return false;
+    }
+    memcpy(out, input->symbols + idx * sizeof *out, sizeof *out);
+    return true;
+}
+
+/* Where a relocation's symbol lies in the image. */
+static int symbol_address(struct linker *link, const struct input *input, uint64_t idx,
+                          uint64_t *out)
+{
+    Elf64_Sym symbol;
+    if (!symbol_at(input, idx, &symbol)) {
+        return refuse(link, "a relocation without a symbol");
+    }
+    struct wm_view name = string_at(input->symbol_names, symbol.st_name);
+    if (symbol.st_shndx == SHN_UNDEF) {
+        const struct wasm_elf_symbol *elsewhere = slot_of(link->image, name);
+        if (!elsewhere || !elsewhere->len) {
+            return refuse_named(link, "it needs a function that is not part of it", name);
+        }
+        *out = elsewhere->offset;
+        return 0;
+    }
+    if (symbol.st_shndx >= input->section_count || !input->sections[symbol.st_shndx].placed) {
+        return refuse_named(link, "a relocation to something that is not in the image", name);
+    }
+    *out = input->sections[symbol.st_shndx].address + symbol.st_value;
+    return 0;
+}
+
+static int apply_relative(struct linker *link, const struct input *input,
+                          const struct section *target, const Elf64_Rela *rela, uint32_t type)
+{
+    uint64_t symbol = 0, width = type == R_X86_64_PC64 ? 8 : 4;
+    if (!wm_range_fits(rela->r_offset, width, target->bytes.len)) {
+        return refuse(link, "a relocation outside its section");
+    }
+    int err = symbol_address(link, input, ELF64_R_SYM(rela->r_info), &symbol);
+    if (err) {
+        return err;
+    }
+    uint64_t place = target->address + rela->r_offset;
+    int64_t value = (int64_t)(symbol + (uint64_t)rela->r_addend - place);
+    if (width == 8) {
+        memcpy(link->block + place, &value, 8);
+        return 0;
+    }
+    if (value != (int32_t)value) {
+        return wm_diag_set(link->diag, WM_E_LIMIT, "compiled code: a distance above 2 GiB");
+    }
+    int32_t narrow = (int32_t)value;
+    memcpy(link->block + place, &narrow, 4);
+    return 0;
+}
+
+static int relocate_input(struct linker *link, const struct input *input)
+{
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        const struct section *table = &input->sections[i];
+        if ((table->type != SHT_RELA && table->type != SHT_REL) ||
+            table->info >= input->section_count || !input->sections[table->info].placed) {
+            continue;
+        }
+        const struct section *target = &input->sections[table->info];
+        if (table->type == SHT_REL) {
+            return refuse_named(link, "relocations without addends in", table->name);
+        }
+        for (uint64_t at = 0; at + sizeof(Elf64_Rela) <= table->bytes.len;
+             at += sizeof(Elf64_Rela)) {
+            Elf64_Rela rela;
+            memcpy(&rela, table->bytes.ptr + at, sizeof rela);
+            uint32_t type = ELF64_R_TYPE(rela.r_info);
+            if (type == R_X86_64_NONE) {
+                continue;
+            }
+            if (type != R_X86_64_PC32 && type != R_X86_64_PLT32 && type != R_X86_64_PC64) {
+                return wm_diag_set(link->diag, WM_E_COMPILER,
+                                   "compiled code: relocation type %u depends on an address", type);
+            }
+            int err = apply_relative(link, input, target, &rela, type);
+            if (err) {
+                return err;
+            }
+        }
+    }
+    return 0;
+}
+
+/* A copy of .debug_line whose addresses are image offsets. Its other references (to the tables of
+ * file names) are not ours to resolve: nobody reads them. */
+static int relocate_lines(struct linker *link, const struct input *input, struct wm_view *out)
+{
+    uint8_t *copy = wm_arena_take(link->arena, 1, input->debug_line->bytes.len);
+    if (!copy) {
+        return wm_diag_default(link->diag, -ENOMEM, "compiled code");
+    }
+    memcpy(copy, input->debug_line->bytes.ptr, input->debug_line->bytes.len);
+    *out = wm_view_of(copy, input->debug_line->bytes.len);
+    for (uint32_t i = 0; i < input->section_count; i++) {
+        const struct section *table = &input->sections[i];
+        if (table->type != SHT_RELA || table->info >= input->section_count ||
+            &input->sections[table->info] != input->debug_line) {
+            continue;
+        }
+        for (uint64_t at = 0; at + sizeof(Elf64_Rela) <= table->bytes.len;
+             at += sizeof(Elf64_Rela)) {
+            Elf64_Rela rela;
+            memcpy(&rela, table->bytes.ptr + at, sizeof rela);
+            uint64_t address = 0;
+            if (ELF64_R_TYPE(rela.r_info) != R_X86_64_64 ||
+                !wm_range_fits(rela.r_offset, 8, out->len)) {
+                continue;
+            }
+            int err = symbol_address(link, input, ELF64_R_SYM(rela.r_info), &address);
+            if (err) {
+                return err;
+            }
+            address += (uint64_t)rela.r_addend;
+            memcpy(copy + rela.r_offset, &address, 8);
+        }
+    }
+    return 0;
+}
+
+static int take_symbol(struct linker *link, const struct input *input, const Elf64_Sym *symbol)
+{
+    char letter;
+    uint32_t number;
+    struct wm_view name = string_at(input->symbol_names, symbol->st_name);
     if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF ||
         !parse_name(name, &letter, &number)) {
         return 0;
     }
     const struct section *section =
-        symbol->st_shndx < link->section_count ? &link->sections[symbol->st_shndx] : NULL;
+        symbol->st_shndx < input->section_count ? &input->sections[symbol->st_shndx] : NULL;
     if (!section || !section->placed || !(section->flags & SHF_EXECINSTR) || !symbol->st_size ||
         !wm_range_fits(symbol->st_value, symbol->st_size, section->bytes.len)) {
         return refuse_named(link, "a function outside the code", name);
     }
-    if (number >= (letter == 'f' ? image->func_count : image->type_count)) {
+    struct wasm_elf_symbol *slot = slot_of(link->image, name);
+    if (!slot) {
         return refuse_named(link, "a function of no index", name);
     }
-    struct wasm_elf_symbol *slot = letter == 'f'   ? &image->funcs[number]
-                                   : letter == 'e' ? &image->entries[number]
-                                                   : &image->adapters[number];
     if (slot->len) {
         return refuse_named(link, "a function that is there twice", name);
     }
@@ -386,9 +435,9 @@ static int take_symbol(struct linker *link, const Elf64_Sym *symbol, struct wasm
     return 0;
 }
 
-static int read_symbols(struct linker *link, uint32_t func_count, uint32_t type_count,
-                        struct wasm_elf_image *image)
+static int read_symbols(struct linker *link, uint32_t func_count, uint32_t type_count)
 {
+    struct wasm_elf_image *image = link->image;
     image->func_count = func_count;
     image->type_count = type_count;
     image->funcs = WM_ARENA_ARRAY(link->arena, struct wasm_elf_symbol, func_count);
@@ -398,12 +447,14 @@ static int read_symbols(struct linker *link, uint32_t func_count, uint32_t type_
     if (!image->funcs || !image->entries || !image->adapters || !image->frame_bytes) {
         return wm_diag_default(link->diag, -ENOMEM, "compiled code");
     }
-    for (uint64_t i = 0; i < link->symbol_count; i++) {
+    for (uint32_t i = 0; i < link->input_count; i++) {
+        const struct input *input = &link->inputs[i];
         Elf64_Sym symbol;
-        memcpy(&symbol, link->symbols + i * sizeof symbol, sizeof symbol);
-        int err = take_symbol(link, &symbol, image);
-        if (err) {
-            return err;
+        for (uint64_t j = 0; symbol_at(input, j, &symbol); j++) {
+            int err = take_symbol(link, input, &symbol);
+            if (err) {
+                return err;
+            }
         }
     }
     return 0;
@@ -432,30 +483,81 @@ static void assign_frames(struct wasm_elf_image *image, const struct elf_fde *fd
     }
 }
 
-int wasm_elf_link(struct wm_view elf, uint32_t func_count, uint32_t type_count,
-                  struct wm_arena *arena, struct wasm_elf_image *out, struct wm_diag *diag)
+static int read_inputs(struct linker *link, const struct wm_view *elfs, uint32_t count)
 {
-    struct linker link = {.elf = elf, .arena = arena, .diag = diag};
-    struct elf_fde *fdes = NULL;
-    uint32_t fde_count = 0;
-    *out = (struct wasm_elf_image){0};
-    int err = read_sections(&link);
-    err = err ? err : place_all(&link, out);
-    err = err ? err : relocate_image(&link);
-    err = err ? err : read_symbols(&link, func_count, type_count, out);
-    if (!err && link.eh_frame) {
-        err = elf_read_unwind(
-            wm_view_of(link.block + link.eh_frame->address, link.eh_frame->bytes.len),
-            link.eh_frame->address, arena, out, &fdes, &fde_count, diag);
+    link->inputs = WM_ARENA_ARRAY(link->arena, struct input, count);
+    if (!link->inputs) {
+        return wm_diag_default(link->diag, -ENOMEM, "compiled code");
     }
-    if (err) {
-        return err;
+    link->input_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct input *input = &link->inputs[i];
+        input->elf = elfs[i];
+        int err = read_sections(link, input);
+        err = err ? err : study_sections(link, input);
+        if (err) {
+            return err;
+        }
     }
-    assign_frames(out, fdes, fde_count);
-    if (link.debug_line) {
-        struct wm_view lines = {0};
-        err = relocate_lines(&link, &lines);
-        err = err ? err : elf_read_lines(lines, arena, out);
+    return 0;
+}
+
+static int relocate_image(struct linker *link)
+{
+    int err = 0;
+    for (uint32_t i = 0; i < link->input_count && !err; i++) {
+        err = relocate_input(link, &link->inputs[i]);
     }
     return err;
+}
+
+static int read_unwind(struct linker *link)
+{
+    struct elf_frames *frames = WM_ARENA_ARRAY(link->arena, struct elf_frames, link->input_count);
+    struct elf_fde *fdes = NULL;
+    uint32_t count = 0, fde_count = 0;
+    if (!frames) {
+        return wm_diag_default(link->diag, -ENOMEM, "compiled code");
+    }
+    for (uint32_t i = 0; i < link->input_count; i++) {
+        const struct section *section = link->inputs[i].eh_frame;
+        if (section) {
+            frames[count++] = (struct elf_frames){
+                .bytes = wm_view_of(link->block + section->address, section->bytes.len),
+                .address = section->address};
+        }
+    }
+    int err =
+        elf_read_unwind(frames, count, link->arena, link->image, &fdes, &fde_count, link->diag);
+    if (!err) {
+        assign_frames(link->image, fdes, fde_count);
+    }
+    return err;
+}
+
+static int read_lines(struct linker *link)
+{
+    struct wm_view *lines = WM_ARENA_ARRAY(link->arena, struct wm_view, link->input_count);
+    uint32_t count = 0;
+    int err = lines ? 0 : wm_diag_default(link->diag, -ENOMEM, "compiled code");
+    for (uint32_t i = 0; i < link->input_count && !err; i++) {
+        if (link->inputs[i].debug_line) {
+            err = relocate_lines(link, &link->inputs[i], &lines[count++]);
+        }
+    }
+    return err ? err : elf_read_lines(lines, count, link->arena, link->image);
+}
+
+int wasm_elf_link(const struct wm_view *elfs, uint32_t count, uint32_t func_count,
+                  uint32_t type_count, struct wm_arena *arena, struct wasm_elf_image *out,
+                  struct wm_diag *diag)
+{
+    struct linker link = {.arena = arena, .diag = diag, .image = out};
+    *out = (struct wasm_elf_image){0};
+    int err = read_inputs(&link, elfs, count);
+    err = err ? err : place_all(&link);
+    err = err ? err : read_symbols(&link, func_count, type_count);
+    err = err ? err : relocate_image(&link);
+    err = err ? err : read_unwind(&link);
+    return err ? err : read_lines(&link);
 }

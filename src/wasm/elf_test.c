@@ -48,6 +48,13 @@ static uint32_t line_at(const struct wasm_elf_image *image, uint32_t offset)
     return found;
 }
 
+static int link_one(const uint8_t *elf, size_t len, struct wm_arena *arena,
+                    struct wasm_elf_image *image, struct wm_diag *diag)
+{
+    const struct wm_view input = wm_view_of(elf, len);
+    return wasm_elf_link(&input, 1, FUNCS, TYPES, arena, image, diag);
+}
+
 TEST(the_image_runs_wherever_it_lies)
 {
     size_t len = 0;
@@ -57,7 +64,7 @@ TEST(the_image_runs_wherever_it_lies)
     struct wm_diag diag = WM_DIAG_INIT;
     REQUIRE(elf);
     wm_arena_init(&arena, 0);
-    CHECK_INT(wasm_elf_link(wm_view_of(elf, len), FUNCS, TYPES, &arena, &image, &diag), ==, 0);
+    CHECK_INT(link_one(elf, len, &arena, &image, &diag), ==, 0);
     CHECK_STR(diag.text, "");
     CHECK_INT(image.funcs[0].len, ==, 0);
     CHECK(image.funcs[1].len && image.funcs[2].len && image.entries[0].len);
@@ -77,6 +84,68 @@ TEST(the_image_runs_wherever_it_lies)
     wm_free(elf);
 }
 
+/* The halves of the same code, in either order, in files of their own. */
+TEST(files_call_each_other)
+{
+    for (int order = 0; order < 2; order++) {
+        size_t lens[2] = {0};
+        uint8_t *elfs[2] = {load(order ? "second" : "first", &lens[0]),
+                            load(order ? "first" : "second", &lens[1])};
+        struct wm_arena arena;
+        struct wasm_elf_image image;
+        struct wm_diag diag = WM_DIAG_INIT;
+        REQUIRE(elfs[0] && elfs[1]);
+        const struct wm_view inputs[2] = {wm_view_of(elfs[0], lens[0]),
+                                          wm_view_of(elfs[1], lens[1])};
+        wm_arena_init(&arena, 0);
+        REQUIRE(wasm_elf_link(inputs, 2, FUNCS, TYPES, &arena, &image, &diag) == 0);
+        uint32_t f1 = image.funcs[1].offset, f2 = image.funcs[2].offset;
+        CHECK(order ? f2 < f1 : f1 < f2); /* in the order of the files */
+        CHECK(f1 < image.code_bytes && f2 < image.code_bytes);
+        CHECK_INT(image.adapters[0].len, ==, 1);
+        uint8_t *code =
+            mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        REQUIRE(code != MAP_FAILED && image.text_bytes <= 1 << 16);
+        memcpy(code, image.text, image.text_bytes);
+        REQUIRE(mprotect(code, 1 << 16, PROT_READ | PROT_EXEC) == 0);
+        int (*run)(void) = (int (*)(void))(void *)(code + f1);
+        CHECK_INT(run(), ==, 42);
+        munmap(code, 1 << 16);
+        /* The tables are those of both, in the order of the code. */
+        CHECK_INT(row_at(&image, f1 + 5)->cfa, ==, 48);
+        CHECK_INT(row_at(&image, f2 + 4)->cfa, ==, 0x80000000u | 16);
+        CHECK_INT(image.frame_bytes[1], ==, 48);
+        CHECK_INT(line_at(&image, f1 + 5), ==, 107);
+        CHECK_INT(line_at(&image, f2 + image.funcs[2].len - 1), ==, 210);
+        for (uint32_t i = 1; i < image.unwind_count; i++) {
+            CHECK(image.unwind[i].code_offset > image.unwind[i - 1].code_offset);
+        }
+        for (uint32_t i = 1; i < image.line_count; i++) {
+            CHECK(image.lines[i].code_offset > image.lines[i - 1].code_offset);
+        }
+        /* One half alone, and one half twice. */
+        CHECK_INT(wasm_elf_link(&inputs[order], 1, FUNCS, TYPES, &arena, &image, &diag), ==,
+                  WM_E_COMPILER);
+        CHECK_STR(diag.text, "compiled code: it needs a function that is not part of it: f2");
+        const struct wm_view twice[3] = {inputs[0], inputs[1], inputs[1 - order]};
+        CHECK_INT(wasm_elf_link(twice, 3, FUNCS, TYPES, &arena, &image, &diag), ==, WM_E_COMPILER);
+        CHECK_STR(diag.text, "compiled code: a function that is there twice: f2");
+        wm_arena_fini(&arena);
+        wm_free(elfs[0]);
+        wm_free(elfs[1]);
+    }
+}
+
+TEST(nothing_gives_an_empty_image)
+{
+    struct wm_arena arena;
+    struct wasm_elf_image image;
+    wm_arena_init(&arena, 0);
+    CHECK_INT(wasm_elf_link(NULL, 0, FUNCS, TYPES, &arena, &image, NULL), ==, 0);
+    CHECK_INT(image.text_bytes + image.unwind_count + image.line_count, ==, 0);
+    wm_arena_fini(&arena);
+}
+
 TEST(unwind_rows_follow_the_stack_pointer)
 {
     size_t len = 0;
@@ -85,7 +154,7 @@ TEST(unwind_rows_follow_the_stack_pointer)
     struct wasm_elf_image image;
     REQUIRE(elf);
     wm_arena_init(&arena, 0);
-    REQUIRE(wasm_elf_link(wm_view_of(elf, len), FUNCS, TYPES, &arena, &image, NULL) == 0);
+    REQUIRE(link_one(elf, len, &arena, &image, NULL) == 0);
     uint32_t f1 = image.funcs[1].offset, f2 = image.funcs[2].offset;
     CHECK_INT(row_at(&image, f1)->cfa, ==, 8);
     CHECK_INT(row_at(&image, f1)->rbp_offset, ==, 0);
@@ -122,7 +191,7 @@ TEST(lines_are_wasm_offsets)
     struct wasm_elf_image image;
     REQUIRE(elf);
     wm_arena_init(&arena, 0);
-    REQUIRE(wasm_elf_link(wm_view_of(elf, len), FUNCS, TYPES, &arena, &image, NULL) == 0);
+    REQUIRE(link_one(elf, len, &arena, &image, NULL) == 0);
     uint32_t f1 = image.funcs[1].offset, f2 = image.funcs[2].offset;
     CHECK_INT(line_at(&image, f1), ==, 100);
     CHECK_INT(line_at(&image, f1 + 4), ==, 100);
@@ -154,8 +223,7 @@ TEST(what_needs_more_than_its_own_place_is_refused_by_name)
         struct wm_diag diag = WM_DIAG_INIT;
         REQUIRE(elf);
         wm_arena_init(&arena, 0);
-        CHECK_INT(wasm_elf_link(wm_view_of(elf, len), FUNCS, TYPES, &arena, &image, &diag), ==,
-                  WM_E_COMPILER);
+        CHECK_INT(link_one(elf, len, &arena, &image, &diag), ==, WM_E_COMPILER);
         CHECK_STR(diag.text, cases[i].text);
         wm_arena_fini(&arena);
         wm_free(elf);
@@ -180,7 +248,7 @@ TEST(damaged_files_are_errors)
             copy[at] ^= (uint8_t)(at % 2 ? 0xff : 0x81);
         }
         wm_arena_init(&arena, 64 << 20);
-        int err = wasm_elf_link(wm_view_of(copy, size), FUNCS, TYPES, &arena, &image, NULL);
+        int err = link_one(copy, size, &arena, &image, NULL);
         CHECK(err == 0 || err == WM_E_COMPILER || err == WM_E_LIMIT || err == -ENOMEM);
         linked += err == 0;
         refused += err != 0;
@@ -201,14 +269,15 @@ TEST(linking_survives_every_failure)
         struct wm_arena arena;
         struct wasm_elf_image image;
         wm_arena_init(&arena, 0);
-        int err = wasm_elf_link(wm_view_of(elf, len), FUNCS, TYPES, &arena, &image, NULL);
+        int err = link_one(elf, len, &arena, &image, NULL);
         CHECK_INT(err, ==, wm_fault_fired(WM_FAULT_ALLOC) ? -ENOMEM : 0);
         wm_arena_fini(&arena);
     }
     wm_free(elf);
 }
 
-TEST_MAIN(TEST_CASE(the_image_runs_wherever_it_lies),
-          TEST_CASE(unwind_rows_follow_the_stack_pointer), TEST_CASE(lines_are_wasm_offsets),
+TEST_MAIN(TEST_CASE(the_image_runs_wherever_it_lies), TEST_CASE(files_call_each_other),
+          TEST_CASE(nothing_gives_an_empty_image), TEST_CASE(unwind_rows_follow_the_stack_pointer),
+          TEST_CASE(lines_are_wasm_offsets),
           TEST_CASE(what_needs_more_than_its_own_place_is_refused_by_name),
           TEST_CASE(damaged_files_are_errors), TEST_CASE(linking_survives_every_failure))

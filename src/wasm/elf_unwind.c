@@ -473,27 +473,39 @@ static int run_all(const struct fde *fdes, size_t count, const struct wasm_elf_i
     return 0;
 }
 
-int elf_read_unwind(struct wm_view bytes, uint64_t address, struct wm_arena *arena,
-                    struct wasm_elf_image *image, struct elf_fde **fdes_out, uint32_t *fde_count,
-                    struct wm_diag *diag)
+typedef WM_VEC(struct fde) fde_list;
+
+static int read_frames(const struct elf_frames *frames, uint64_t code_bytes, fde_list *fdes,
+                       struct wm_diag *diag)
 {
-    WM_VEC(struct fde) fdes = {0};
-    unwind_rows rows = {0};
-    struct wm_cursor cursor = wm_cursor_of(bytes);
-    int err = 0;
+    struct wm_cursor cursor = wm_cursor_of(frames->bytes);
     while (!wm_cursor_done(&cursor)) {
         struct fde fde = {.offset = 0};
         bool is_fde, end;
-        if (!read_entry(bytes, address, &cursor, &fde, &is_fde, &end) ||
-            (is_fde && (!fde.len || !wm_range_fits(fde.offset, fde.len, image->code_bytes)))) {
-            err = damaged(diag);
-            goto out;
+        if (!read_entry(frames->bytes, frames->address, &cursor, &fde, &is_fde, &end) ||
+            (is_fde && (!fde.len || !wm_range_fits(fde.offset, fde.len, code_bytes)))) {
+            return damaged(diag);
         }
         if (end) {
             break;
         }
-        if (is_fde && wm_vec_push(&fdes, fde) != 0) {
-            err = wm_diag_default(diag, -ENOMEM, "compiled code");
+        if (is_fde && wm_vec_push(fdes, fde) != 0) {
+            return wm_diag_default(diag, -ENOMEM, "compiled code");
+        }
+    }
+    return 0;
+}
+
+int elf_read_unwind(const struct elf_frames *frames, uint32_t count, struct wm_arena *arena,
+                    struct wasm_elf_image *image, struct elf_fde **fdes_out, uint32_t *fde_count,
+                    struct wm_diag *diag)
+{
+    fde_list fdes = {0};
+    unwind_rows rows = {0};
+    int err = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        err = read_frames(&frames[i], image->code_bytes, &fdes, diag);
+        if (err) {
             goto out;
         }
     }

@@ -28,7 +28,7 @@
 #define WASM_OBJECT_VERSION 1u
 /* Raised with every change of the generated code or of what is written for it: older objects in a
  * cache are then compiled anew. */
-#define WASM_COMPILER_VERSION 2u
+#define WASM_COMPILER_VERSION 3u
 
 /* X(NAME, record type) in file order. */
 #define WASM_OBJECT_SECTIONS(X)                                                                    \

@@ -1,7 +1,8 @@
 /* translate.c: the driver: what is known of the module, the LLVM module, its passes, its object
  * file.
  *
- * One LLVM module for one wasm module. All that the code needs to know of the world stands in the
+ * One LLVM module for one wasm module, or for some of its functions: what is known of the wasm
+ * module as a whole is the same for all. All that the code needs to know of the world stands in the
  * context, so nothing is declared but the functions themselves and LLVM's own intrinsics; no pass
  * runs that makes library calls of loops, and every function says no-builtins besides.
  *
@@ -312,8 +313,8 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *self)
     LLVMDiagnosticSeverity severity = LLVMGetDiagInfoSeverity(info);
     if (severity == LLVMDSRemark) {
         tl->written++;
-        if (tl->progress && tl->progress->step && tl->written < tl->module->body_count) {
-            tl->progress->step(tl->progress->self, tl->written, tl->module->body_count);
+        if (tl->progress && tl->progress->step && tl->written < tl->part.end - tl->part.first) {
+            tl->progress->step(tl->progress->self, tl->written, tl->part.end - tl->part.first);
         }
     } else if (severity == LLVMDSError && !tl->failed) {
         char *text = LLVMGetDiagInfoDescription(info);
@@ -404,14 +405,14 @@ static int build_functions(struct tl *tl)
     const struct wasm_module *module = tl->module;
     struct tl_func f = {.tl = tl};
     uint32_t most_locals = 1;
-    for (uint32_t i = 0; i < module->body_count; i++) {
+    for (uint32_t i = tl->part.first; i < tl->part.end; i++) {
         uint32_t params = module->types[module->bodies[i].type_idx].param_count;
         uint32_t count = params + module->bodies[i].local_count;
         most_locals = count > most_locals ? count : most_locals;
     }
     f.locals = wm_alloc_zero(most_locals, sizeof *f.locals);
     int err = f.locals ? 0 : -ENOMEM;
-    for (uint32_t i = 0; !err && i < module->body_count; i++) {
+    for (uint32_t i = tl->part.first; !err && i < tl->part.end; i++) {
         err = tl_function(&f, i);
     }
     wm_free(f.locals);
@@ -429,7 +430,7 @@ static int build_functions(struct tl *tl)
 static int build_thunks(struct tl *tl)
 {
     int err = 0;
-    for (uint32_t i = 0; !err && i < tl->module->type_count; i++) {
+    for (uint32_t i = 0; tl->part.thunks && !err && i < tl->module->type_count; i++) {
         if (tl->module->type_canon[i] == i) {
             err = tl_thunks(tl, i);
         }
@@ -485,11 +486,13 @@ static int verify(struct tl *tl)
 }
 
 int wasm_translate(const struct wasm_module *module, const struct wasm_options *options,
+                   const struct wasm_translate_part *part,
                    const struct wasm_translate_progress *progress, struct wasm_translation *out,
                    struct wm_diag *diag)
 {
-    WM_ASSERT(module->validated);
-    struct tl tl = {.module = module, .options = *options, .diag = diag, .progress = progress};
+    WM_ASSERT(module->validated && part->first <= part->end && part->end <= module->body_count);
+    struct tl tl = {
+        .module = module, .options = *options, .part = *part, .diag = diag, .progress = progress};
     int err = init(&tl);
     if (!err) {
         err = build_functions(&tl);
@@ -512,7 +515,7 @@ int wasm_translate(const struct wasm_module *module, const struct wasm_options *
         err = emit(&tl, out);
     }
     if (!err && progress && progress->step) {
-        progress->step(progress->self, module->body_count, module->body_count);
+        progress->step(progress->self, part->end - part->first, part->end - part->first);
     }
     fini(&tl);
     return err ? wm_diag_default(diag, err, "translate") : 0;

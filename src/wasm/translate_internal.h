@@ -56,6 +56,7 @@ struct tl_type {
 struct tl {
     const struct wasm_module *module;
     struct wasm_options options;
+    struct wasm_translate_part part;
     bool det, fuel, check, lines, optimise;
     struct wasm_layout layout;
     uint64_t memory_fixed_bytes; /* 0: the size must be loaded */

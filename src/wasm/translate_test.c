@@ -280,6 +280,13 @@ static struct wasm_module *parse(struct wm_arena *arena)
     return module;
 }
 
+static int translate_whole(const struct wasm_module *module, const struct wasm_options *options,
+                           struct wasm_translation *out, struct wm_diag *diag)
+{
+    const struct wasm_translate_part part = {.end = module->body_count, .thunks = true};
+    return wasm_translate(module, options, &part, NULL, out, diag);
+}
+
 static void check_all(const struct wasm_options *options)
 {
     struct wm_arena arena;
@@ -289,10 +296,10 @@ static void check_all(const struct wasm_options *options)
     struct wasm_elf_image image = {0};
     struct wasm_module *module = parse(&arena);
     CHECK(module != NULL);
-    int err = module ? wasm_translate(module, options, NULL, &translation, &diag) : -1;
+    int err = module ? translate_whole(module, options, &translation, &diag) : -1;
     CHECK_INT(err, ==, 0);
     err = err ? err
-              : wasm_elf_link(translation.elf, module->func_count, module->type_count, &arena,
+              : wasm_elf_link(&translation.elf, 1, module->func_count, module->type_count, &arena,
                               &image, &diag);
     if (err) {
         wm_test_note("%s %s cpu %d: %s", wasm_mode_name(options->mode),
@@ -369,7 +376,7 @@ static int translate_here(const struct wasm_options *options, struct wm_view *el
     struct wm_arena arena;
     wm_arena_init(&arena, 0);
     struct wasm_module *module = parse(&arena);
-    int err = module ? wasm_translate(module, options, NULL, translation, diag) : -1;
+    int err = module ? translate_whole(module, options, translation, diag) : -1;
     *elf = translation->elf;
     wm_arena_fini(&arena);
     return err;
@@ -419,7 +426,7 @@ TEST(memory_runs_out)
     for (uint64_t n = 0; wm_fault_next(WM_FAULT_ALLOC, &n);) {
         struct wasm_translation translation = {0};
         struct wm_diag diag = WM_DIAG_INIT;
-        int err = wasm_translate(module, &options, NULL, &translation, &diag);
+        int err = translate_whole(module, &options, &translation, &diag);
         CHECK_INT(err, ==, wm_fault_fired(WM_FAULT_ALLOC) ? -ENOMEM : 0);
         wasm_translate_release(&translation);
     }

@@ -1,4 +1,5 @@
-/* wardmote-wasmc: module in, object out, and nothing else.
+/* wardmote-wasmc: module in, object out, and nothing else; or, as one of several workers (wasmc.h),
+ * a part of it.
  *
  * The only program that maps LLVM, and the one that meets whatever a hostile module can do to a
  * compiler: explode, hang, abort, or corrupt it. So, in this order: limits on memory and time; the
@@ -20,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/arith.h"
 #include "base/error.h"
 #include "crypto/hash.h"
 #include "host/confine.h"
@@ -49,6 +51,23 @@
 struct request {
     struct wasm_options options;
     struct host_limits limits;
+    uint32_t worker, workers;
+    uint64_t partition_bytes;
+};
+
+/* Needed where LLVM calls us without a word about what it was doing. */
+static uint32_t this_worker;
+
+/* The partitions of a module: bodies bounds[i] ... bounds[i + 1] - 1, and what became of them. */
+struct partitions {
+    uint32_t count, turn;
+    uint32_t bounds[WASMC_PARTITIONS_MAX + 1];
+    struct wm_view elfs[WASMC_PARTITIONS_MAX]; /* ptr NULL: not here */
+};
+
+struct told {
+    int64_t last_ns;
+    uint32_t before, total; /* functions of the partitions before this one; of the module */
 };
 
 /* When the parent is gone this raises SIGPIPE, which ends a compilation that nobody wants any more.
@@ -59,27 +78,31 @@ static void tell(const struct wasmc_message *message)
     (void)put;
 }
 
-_Noreturn static void finish(int code, const char *text)
+_Noreturn static void finish(int code, const char *text, int status)
 {
-    struct wasmc_message message = {.kind = WASMC_RESULT, .code = code};
+    struct wasmc_message message = {.kind = WASMC_RESULT, .code = code, .worker = this_worker};
     snprintf(message.text, sizeof message.text, "%s", text);
     tell(&message);
-    _exit(code ? 1 : 0);
+    _exit(status);
 }
 
 static void fatal(const char *reason)
 {
     char text[WM_DIAG_TEXT_BYTES];
     snprintf(text, sizeof text, "compiler: LLVM gave up: %s", reason);
-    finish(WM_E_COMPILER, text);
+    finish(WM_E_COMPILER, text, 1);
 }
 
 static void progress(void *self, uint32_t done, uint32_t total)
 {
-    int64_t *last = self, now = host_monotonic_ns();
-    if (now - *last >= PROGRESS_NS || done == total) {
-        *last = now;
-        tell(&(struct wasmc_message){.kind = WASMC_PROGRESS, .done = done, .total = total});
+    struct told *told = self;
+    int64_t now = host_monotonic_ns();
+    if (now - told->last_ns >= PROGRESS_NS || done == total) {
+        told->last_ns = now;
+        tell(&(struct wasmc_message){.kind = WASMC_PROGRESS,
+                                     .worker = this_worker,
+                                     .done = told->before + done,
+                                     .total = told->total});
     }
 }
 
@@ -96,7 +119,8 @@ static bool parse(char **argv, struct request *out)
     }
     if (numbers[0] != WASM_COMPILER_VERSION || numbers[1] > WASM_MODE_DET ||
         numbers[2] > WASM_TIER_OPTIMISED || numbers[3] < WASM_CPU_V2 || numbers[3] > WASM_CPU_V4 ||
-        numbers[4] > 1 || numbers[5] > 1 || numbers[7] > UINT32_MAX) {
+        numbers[4] > 1 || numbers[5] > 1 || numbers[7] > UINT32_MAX ||
+        numbers[9] > WASMC_WORKERS_MAX || numbers[8] >= numbers[9] || numbers[10] == 0) {
         return false;
     }
     *out = (struct request){
@@ -109,6 +133,9 @@ static bool parse(char **argv, struct request *out)
                    .cpu_seconds = (uint32_t)numbers[7],
                    .stack_bytes = STACK_BYTES,
                    .file_bytes = WASMC_OBJECT_BYTES_MAX},
+        .worker = (uint32_t)numbers[8],
+        .workers = (uint32_t)numbers[9],
+        .partition_bytes = numbers[10],
     };
     return true;
 }
@@ -154,32 +181,162 @@ static int check_frames(const struct wasm_module *module, const struct wasm_elf_
     return 0;
 }
 
-static int compile(struct wm_view bytes, const struct wasm_options *options, struct wm_diag *diag)
+static void divide(const struct wasm_module *module, uint64_t partition_bytes,
+                   struct partitions *out)
 {
-    struct wm_arena arena;
-    struct wasm_module *module;
-    struct wasm_translation translation;
-    struct wasm_elf_image image;
-    uint8_t sha256[WM_SHA256_BYTES];
-    int64_t last_told = 0;
-    const struct wasm_translate_progress step = {.step = progress, .self = &last_told};
-
-    wm_arena_init(&arena, 0); /* the limit is the process's */
-    wm_sha256_once(bytes, sha256);
-    int err = wasm_module_decode(bytes, &arena, &module, diag);
-    err = err ? err : wasm_module_validate(module, diag);
-    if (!err && options->lines) {
-        err = wasm_dwarf_bodies(module, &arena);
+    uint64_t total = 0, before = 0;
+    for (uint32_t i = 0; i < module->body_count; i++) {
+        total += module->bodies[i].code.len;
     }
-    err = err ? err : wasm_translate(module, options, &step, &translation, diag);
-    err = err ? err
-              : wasm_elf_link(translation.elf, module->func_count, module->type_count, &arena,
-                              &image, diag);
-    if (!err && options->mode == WASM_MODE_DET) {
+    *out = (struct partitions){.count = wasmc_partitions(total, partition_bytes)};
+    /* A body belongs to the partition that its first byte falls in. */
+    for (uint32_t i = 0, partition = 0; i < module->body_count; i++) {
+        while (partition + 1 < out->count && before * out->count >= total * (partition + 1)) {
+            out->bounds[++partition] = i;
+        }
+        before += module->bodies[i].code.len;
+        out->bounds[partition + 1] = i + 1;
+    }
+    for (uint32_t i = 1; i <= out->count; i++) { /* those that are empty */
+        if (out->bounds[i] < out->bounds[i - 1]) {
+            out->bounds[i] = out->bounds[i - 1];
+        }
+    }
+}
+
+/* The number of the next partition that is this worker's to translate; false: there is none. */
+static bool next_turn(const struct request *request, struct partitions *partitions, uint32_t *out)
+{
+    uint8_t turn;
+    ssize_t got;
+    if (request->workers == 1) {
+        *out = partitions->turn++;
+        return *out < partitions->count;
+    }
+    do {
+        got = read(WASMC_FD_TURNS, &turn, 1);
+    } while (got < 0 && errno == EINTR);
+    *out = turn;
+    return got == 1 && turn < partitions->count; /* they come in order */
+}
+
+static int hand_over(uint32_t partition, struct wm_view elf, struct wm_diag *diag)
+{
+    const struct wasmc_part_head head = {.partition = partition, .bytes = elf.len};
+    int err = host_file_write_all(WASMC_FD_OBJECT, wm_view_of(&head, sizeof head));
+    err = err ? err : host_file_write_all(WASMC_FD_OBJECT, elf);
+    return err ? wm_diag_default(diag, err, "compiler: writing what it made") : 0;
+}
+
+static int translate(const struct request *request, const struct wasm_module *module,
+                     struct partitions *partitions, struct wm_diag *diag)
+{
+    struct told told = {.total = module->body_count};
+    const struct wasm_translate_progress step = {.step = progress, .self = &told};
+    uint32_t turn;
+    int err = 0;
+    while (!err && next_turn(request, partitions, &turn)) {
+        struct wasm_translation translation = {0};
+        const struct wasm_translate_part part = {.first = partitions->bounds[turn],
+                                                 .end = partitions->bounds[turn + 1],
+                                                 .thunks = turn == 0};
+        err = wasm_translate(module, &request->options, &part, &step, &translation, diag);
+        told.before += part.end - part.first;
+        if (!err && request->worker > 0) {
+            err = hand_over(turn, translation.elf, diag);
+            wasm_translate_release(&translation);
+        } else if (!err) {
+            partitions->elfs[turn] = translation.elf; /* kept to the end */
+        }
+    }
+    return err;
+}
+
+/* Takes what another worker left in `fd`. It translated a hostile module: its file is input. */
+static int take_parts(int fd, struct partitions *partitions, struct wm_diag *diag)
+{
+    struct host_file_info info = {0};
+    int err = host_file_info(fd, &info);
+    for (uint64_t at = 0; !err && at < info.id.bytes;) {
+        struct wasmc_part_head head;
+        if (!wm_range_fits(at, sizeof head, info.id.bytes)) {
+            break; /* it died while it wrote */
+        }
+        err = host_file_read_at(fd, at, &head, sizeof head);
+        at += sizeof head;
+        if (err || !wm_range_fits(at, head.bytes, info.id.bytes)) {
+            break;
+        }
+        if (head.partition >= partitions->count || partitions->elfs[head.partition].ptr) {
+            return wm_diag_set(diag, WM_E_COMPILER, "compiler: a partition that nobody asked for");
+        }
+        uint8_t *bytes = wm_alloc(head.bytes);
+        err = bytes ? host_file_read_at(fd, at, bytes, head.bytes) : -ENOMEM;
+        partitions->elfs[head.partition] = wm_view_of(bytes, head.bytes);
+        at += head.bytes;
+    }
+    return err ? wm_diag_default(diag, err, "compiler: reading what it made") : 0;
+}
+
+static int gather(const struct request *request, struct partitions *partitions,
+                  struct wm_diag *diag)
+{
+    uint8_t none;
+    ssize_t got;
+    do {
+        got = request->workers > 1 ? read(WASMC_FD_DONE, &none, 1) : 0;
+    } while (got < 0 && errno == EINTR);
+    int err = 0;
+    for (uint32_t i = 1; i < request->workers && !err; i++) {
+        err = take_parts(WASMC_FD_PARTS + (int)i - 1, partitions, diag);
+    }
+    for (uint32_t i = 0; i < partitions->count && !err; i++) {
+        if (!partitions->elfs[i].ptr) {
+            finish(WM_E_COMPILER, "compiler: a part of the module was not compiled",
+                   WASMC_EXIT_LACKS);
+        }
+    }
+    return err;
+}
+
+static int link_and_write(const struct request *request, const struct wasm_module *module,
+                          const struct partitions *partitions, const uint8_t sha256[32],
+                          struct wm_arena *arena, struct wm_diag *diag)
+{
+    struct wasm_elf_image image;
+    int err = wasm_elf_link(partitions->elfs, partitions->count, module->func_count,
+                            module->type_count, arena, &image, diag);
+    if (!err && request->options.mode == WASM_MODE_DET) {
         err = check_frames(module, &image, diag);
     }
     return err ? err
-               : wasm_object_write(WASMC_FD_OBJECT, module, sha256, options, &image, &arena, diag);
+               : wasm_object_write(WASMC_FD_OBJECT, module, sha256, &request->options, &image,
+                                   arena, diag);
+}
+
+static int compile(struct wm_view bytes, const struct request *request, struct wm_diag *diag)
+{
+    struct wm_arena arena;
+    struct wasm_module *module;
+    struct partitions partitions;
+    uint8_t sha256[WM_SHA256_BYTES];
+
+    wm_arena_init(&arena, 0); /* the limit is the process's */
+    int err = wasm_module_decode(bytes, &arena, &module, diag);
+    err = err ? err : wasm_module_validate(module, diag);
+    if (!err && request->options.lines) {
+        err = wasm_dwarf_bodies(module, &arena);
+    }
+    if (!err) {
+        divide(module, request->partition_bytes, &partitions);
+        err = translate(request, module, &partitions, diag);
+    }
+    if (err || request->worker > 0) {
+        return err;
+    }
+    wm_sha256_once(bytes, sha256);
+    err = gather(request, &partitions, diag);
+    return err ? err : link_and_write(request, module, &partitions, sha256, &arena, diag);
 }
 
 int main(int argc, char **argv)
@@ -192,6 +349,7 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
+    this_worker = request.worker;
     /* LLVM allocates millions of small pieces and gives little back before the end: returning
      * memory to the kernel and merging free pieces early would be a tenth of a fast compilation. */
     (void)mallopt(M_MXFAST, 0);
@@ -218,10 +376,10 @@ int main(int argc, char **argv)
             wm_diag_default(&diag, err, "compiler: confining itself");
         }
     }
-    err = err ? err : compile(bytes, &request.options, &diag);
+    err = err ? err : compile(bytes, &request, &diag);
     if (err == -ENOMEM) {
         err = wm_diag_set(&diag, WM_E_LIMIT, "compiler: its memory limit of %llu MiB was reached",
                           (unsigned long long)(request.limits.memory_bytes >> 20));
     }
-    finish(err, err ? wm_diag_text(&diag) : "");
+    finish(err, err ? wm_diag_text(&diag) : "", err ? 1 : 0);
 }
