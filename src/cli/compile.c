@@ -25,7 +25,7 @@ static const struct cli_option options[] = {
     {OPTION_MODE, "mode", "guard|check|det", "how it will be confined; default guard"},
     {OPTION_FUEL, "fuel", NULL, "with fuel counted, for run --fuel"},
     {OPTION_TIER, "tier", "optimised|O0", "default optimised"},
-    {OPTION_SUSPENDABLE, "suspendable", NULL, "make it freezable when it reads input; writes -o OUT"},
+    {OPTION_SUSPENDABLE, "suspendable", NULL, "freezable at its first input; writes -o OUT"},
     {'o', "output", "OUT.wasm", "with --suspendable: the new module"},
     {OPTION_CACHE, "cache", "DIR", "compiled code; default ~/.cache/wardmote"},
     {OPTION_JSON, "json", NULL, "one JSON object"},
