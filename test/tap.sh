@@ -69,11 +69,17 @@ is() {
     return 1
 }
 
+# Is the module missing, or older than its source or than what `wardmote build` puts into it?
+stale() { # MODULE SOURCE
+    [ ! -e "$1" ] || [ "$2" -nt "$1" ] || [ "$root/src/cli/build.c" -nt "$1" ] ||
+        [ -n "$(find "$root/sdk" -type f -newer "$1" | head -1)" ]
+}
+
 compile() {
     source=$1
     module=$guests/$(basename "$source" | sed 's/\.[^.]*$//').wasm
     shift
-    if [ ! -e "$module" ] || [ "$source" -nt "$module" ]; then
+    if stale "$module" "$source"; then
         "$wardmote" build "$source" "$@" -o "$module" >"$work/build.log" 2>&1 || {
             sed 's/^/# /' "$work/build.log" >&2
             rm -f "$module"

@@ -238,9 +238,7 @@ void wm_instance_set_fuel(struct wm_instance *instance, uint64_t left)
 
 uint64_t wm_instance_fuel_used(const struct wm_instance *instance)
 {
-    /* The charge that could not be paid leaves a debt. */
-    int64_t left = wasm_store_fuel(instance->store);
-    return (uint64_t)(instance->fuel_given - (left > 0 ? left : 0));
+    return (uint64_t)(instance->fuel_given - wasm_store_fuel(instance->store));
 }
 
 static struct wasm_memory *memory_of(struct wm_instance *instance)

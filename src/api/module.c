@@ -22,6 +22,7 @@
 #include "base/diag.h"
 #include "crypto/hash.h"
 #include "wasm/compile.h"
+#include "wasm/perfmap.h"
 
 /* Up to here the optimised tier is ready about as soon as a person expects an answer. */
 #define SMALL_MODULE_BYTES (UINT64_C(256) << 10)
@@ -255,6 +256,11 @@ int wm_module_load_bytes(struct wm_engine *engine, const void *bytes, size_t len
     }
     close(source.fd);
     return error;
+}
+
+int wm_module_perf_map(const struct wm_module *module, struct wm_diag *diag)
+{
+    return wasm_perfmap_add(module->object, diag);
 }
 
 void wm_module_free(struct wm_module *module)

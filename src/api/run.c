@@ -198,6 +198,9 @@ int wm_run(const struct wm_run_config *config, struct wm_run_report *out, struct
         wm_module_info(module, &out->module);
         error = make_plan(config, module, &plan, diag);
     }
+    if (!error && config->perf_map) {
+        error = wm_module_perf_map(module, diag);
+    }
     if (!error) {
         error = execute(config, module, &plan, start_ns, out, diag);
     }

@@ -1,7 +1,7 @@
 /* compile.c: `wardmote compile`: the better tier ahead of time, into the cache.
  *
  * --suspendable first puts binaryen's asyncify pass into the module, so that a run of it can be
- * frozen at a host call and continued many times; the result is a module of its own. */
+ * frozen where it reads its input and continued many times; the result is a module of its own. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ static const struct cli_option options[] = {
     {OPTION_MODE, "mode", "guard|check|det", "how it will be confined; default guard"},
     {OPTION_FUEL, "fuel", NULL, "with fuel counted, for run --fuel"},
     {OPTION_TIER, "tier", "optimised|O0", "default optimised"},
-    {OPTION_SUSPENDABLE, "suspendable", NULL, "make it freezable at host calls; writes -o OUT"},
+    {OPTION_SUSPENDABLE, "suspendable", NULL, "freezable at its first input; writes -o OUT"},
     {'o', "output", "OUT.wasm", "with --suspendable: the new module"},
     {OPTION_CACHE, "cache", "DIR", "compiled code; default ~/.cache/wardmote"},
     {OPTION_JSON, "json", NULL, "one JSON object"},
@@ -84,6 +84,9 @@ static int make_suspendable(const struct request *request)
     const char *const argv[] = {
         tool,
         "--asyncify",
+        /* The one host call at which WASI programs are frozen; each further one would put code
+         * into more functions. */
+        "--pass-arg=asyncify-imports@wasi_snapshot_preview1.fd_read",
         "-O1",
         "--enable-simd",
         "--enable-bulk-memory",

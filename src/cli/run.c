@@ -25,6 +25,7 @@ enum {
     OPTION_INVOKE,
     OPTION_LISTEN,
     OPTION_CACHE,
+    OPTION_PERF_MAP,
     OPTION_JSON,
 };
 
@@ -49,6 +50,7 @@ static const struct cli_option options[] = {
     {OPTION_TIER, "tier", "soon|optimised|O0", "what to compile; default soon"},
     {OPTION_INVOKE, "invoke", "NAME", "call this export with the ARGs, print results"},
     {OPTION_CACHE, "cache", "DIR", "compiled code; default ~/.cache/wardmote"},
+    {OPTION_PERF_MAP, "perf-map", NULL, "name its functions for Linux perf"},
     {OPTION_JSON, "json", NULL, "report on standard error, as one JSON object"},
 };
 
@@ -163,6 +165,7 @@ static int take(void *self, int id, const char *value)
     case OPTION_TIER: return take_tier(request, value);
     case OPTION_INVOKE: config->invoke = value; return 0;
     case OPTION_CACHE: config->cache_path = value; return 0;
+    case OPTION_PERF_MAP: request->config.perf_map = true; return 0;
     case OPTION_JSON: request->json = true; return 0;
     default: return CLI_USAGE;
     }

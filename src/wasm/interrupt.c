@@ -28,6 +28,9 @@ void wasm_interrupt_arm(struct wasm_thread *thread, int64_t deadline_ns)
 {
     struct itimerspec spec = {0};
     thread->armed_ns = deadline_ns;
+    if (WM_UNLIKELY(thread->generation != wasm_process_generation())) {
+        return; /* a child of a fork for which the machine had no timer */
+    }
     atomic_signal_fence(memory_order_seq_cst);
     if (deadline_ns != 0) {
         int64_t at = deadline_ns > 0 ? deadline_ns : 1; /* all zeroes would stop the timer */

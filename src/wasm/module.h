@@ -162,8 +162,7 @@ struct wasm_module {
     const bool *bodies_with_lines;
 
     /* What the functions do, over all bodies; set by validation. Lets the translator treat a table
-     * as constant, a memory as never growing, and so on. */
-    bool uses_memory_grow;
+     * as constant, and so on. */
     bool uses_table_mutation; /* table.set/grow/fill/copy/init anywhere */
     bool *tables_closed;      /* [table_count]: holds functions defined here or null, for ever */
     bool uses_tail_calls;

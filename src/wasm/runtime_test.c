@@ -166,6 +166,17 @@ TEST(calls_return_and_trap)
     CHECK_INT(wasm_typeid_count(), ==, 0);
 }
 
+TEST(fuel_left_is_no_debt)
+{
+    struct guest guest;
+    REQUIRE(start(&guest, host_double, NULL, NULL));
+    wasm_store_budget(guest.store)->fuel = -5; /* as a charge that was not paid leaves it */
+    CHECK_INT(wasm_store_fuel(guest.store), ==, 0);
+    wasm_store_set_fuel(guest.store, 5);
+    CHECK_INT(wasm_store_fuel(guest.store), ==, 5);
+    wasm_store_free(guest.store);
+}
+
 TEST(memory_faults_become_traps_with_addresses)
 {
     struct guest guest;
@@ -549,6 +560,38 @@ TEST(a_forked_child_has_deadlines_too)
     wasm_store_free(guest.store);
 }
 
+/* In the child goes on with a call of its own; in the parent waits for it. */
+static enum wasm_trap host_fork(struct wasm_caller *caller, union wasm_value *values)
+{
+    int *status = caller->env;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        *status = -1;
+        return wasm_call(caller->store, wasm_instance_func(caller->instance, FUNC_loop), values);
+    }
+    waitpid(child, status, 0);
+    return WASM_TRAP_NONE;
+}
+
+TEST(a_child_forked_in_a_host_function_keeps_its_deadline)
+{
+    struct guest guest;
+    uint32_t result;
+    int status = 0;
+    REQUIRE(start(&guest, host_fork, &status, NULL));
+    wasm_store_set_deadline(guest.store, wasm_clock_ns() + 2000000000);
+    fflush(stdout);
+    enum wasm_trap trap = call(&guest, FUNC_call_host, 0, &result);
+    if (status == -1) { /* only the child sees this */
+        wasm_store_set_deadline(guest.store, wasm_clock_ns() + 1000000);
+        bool again = call(&guest, FUNC_loop, 0, &result) == WASM_TRAP_DEADLINE;
+        _exit(trap == WASM_TRAP_DEADLINE && again ? 7 : 8);
+    }
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    wasm_store_free(guest.store);
+}
+
 /* --- Failures of the machine --- */
 
 TEST(every_failing_operation_of_linking_is_survived)
@@ -659,7 +702,8 @@ TEST(type_ids_are_shared_counted_and_used_again)
     wasm_typeid_put(again);
 }
 
-TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(memory_faults_become_traps_with_addresses),
+TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(fuel_left_is_no_debt),
+          TEST_CASE(memory_faults_become_traps_with_addresses),
           TEST_CASE(growth_stops_at_the_stores_limit), TEST_CASE(stack_exhaustion_is_a_trap),
           TEST_CASE(in_det_frames_end_before_the_stack_whatever_was_chosen),
           TEST_CASE(host_functions_have_their_stack_or_the_guest_ends),
@@ -672,6 +716,7 @@ TEST_MAIN(TEST_CASE(calls_return_and_trap), TEST_CASE(memory_faults_become_traps
           TEST_CASE(threads_have_their_own_timers_and_stacks),
           TEST_CASE(faults_outside_guest_code_crash_as_before),
           TEST_CASE(a_forked_child_has_deadlines_too),
+          TEST_CASE(a_child_forked_in_a_host_function_keeps_its_deadline),
           TEST_CASE(every_failing_operation_of_linking_is_survived),
           TEST_CASE(unlinkable_imports_say_what_to_do), TEST_CASE(perf_map_names_functions),
           TEST_CASE(type_ids_are_shared_counted_and_used_again))

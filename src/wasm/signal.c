@@ -179,9 +179,36 @@ static void on_interrupt(int signal, siginfo_t *info, void *data)
 
 /* --- The process and its threads --- */
 
+static bool make_timer(struct wasm_thread *thread)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = WASM_INTERRUPT_SIGNAL};
+    event._sigev_un._tid = thread->tid;
+    timer_t timer;
+    if (wm_fault_here(WM_FAULT_IO) || timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) {
+        return false;
+    }
+    thread->timer = (void *)timer;
+    return true;
+}
+
+/* In the child. A host function that forked goes on with its calls here, and their deadlines with
+ * them; all else is made ready when it is first used. */
 static void after_fork(void)
 {
-    atomic_fetch_add(&generation, 1);
+    struct wasm_thread *thread = &here;
+    unsigned now = atomic_fetch_add(&generation, 1) + 1;
+    if (!thread->act) {
+        return;
+    }
+    thread->tid = (int)syscall(SYS_gettid);
+    for (struct wasm_activation *act = thread->act; act; act = act->outer) {
+        atomic_store(&act->store->running_tid, thread->tid);
+    }
+    thread->timer = NULL;
+    if (make_timer(thread)) {
+        thread->generation = now;
+        wasm_interrupt_arm(thread, thread->armed_ns);
+    }
 }
 
 unsigned wasm_process_generation(void)
@@ -258,18 +285,6 @@ static bool make_alt_stack(struct wasm_thread *thread)
     }
     thread->alt_stack = map;
     thread->alt_stack_bytes = bytes;
-    return true;
-}
-
-static bool make_timer(struct wasm_thread *thread)
-{
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = WASM_INTERRUPT_SIGNAL};
-    event._sigev_un._tid = thread->tid;
-    timer_t timer;
-    if (wm_fault_here(WM_FAULT_IO) || timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) {
-        return false;
-    }
-    thread->timer = (void *)timer;
     return true;
 }
 

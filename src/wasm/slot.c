@@ -58,6 +58,7 @@ struct wasm_slot {
     uint32_t hot_count;
     struct wasm_page_run hot[HOT_RUNS_MAX]; /* guest addresses, ascending */
     bool out;
+    bool used;                       /* a call may have run since its stack was wiped */
     struct wasm_slot *newer, *older; /* free slots, by when they were put */
     struct wasm_slot *chain;         /* free slots in the same bucket of images */
 };
@@ -405,14 +406,27 @@ static void unbind(struct wasm_slot *slot)
     slot->image = NULL;
 }
 
+/* What calls of the last image left behind that no call can read: the next has no business with it,
+ * even through a mistake of ours. The top of the stack, which every call uses, keeps its pages. */
+static bool wipe(struct wasm_store *store)
+{
+    uint64_t kept = wm_min_u64(store->stack_bytes, STACK_KEPT_BYTES);
+    uint8_t *low = store->stack + WASM_STACK_GUARD_BYTES;
+    memset(low + store->stack_bytes - kept, 0, kept);
+    memset(store->budget.tail_params, 0, sizeof store->budget.tail_params);
+    return !wm_fault_here(WM_FAULT_IO) &&
+           madvise(low, store->stack_bytes - kept, MADV_DONTNEED) == 0;
+}
+
 static int bind(struct wasm_slot *slot, struct wasm_image *image, wasm_resolve_fn *resolve,
                 void *resolve_self, struct wm_diag *diag)
 {
     const struct wasm_object *object = image->object;
     unbind(slot);
-    /* What deep calls of the last image left of the stack; its top is used by every call. */
-    madvise(slot->store->stack + WASM_STACK_GUARD_BYTES,
-            slot->store->stack_bytes - STACK_KEPT_BYTES, MADV_DONTNEED);
+    if (slot->used && !wipe(slot->store)) {
+        return wm_diag_set(diag, -ENOMEM, "slot: wiping the stack: %s", wm_error_text(-ENOMEM));
+    }
+    slot->used = false;
     slot->image = wasm_image_ref(image);
     slot->dear_scans = slot->resets = slot->hot_count = 0;
     int rc = wasm_instance_link(slot->store, object, image->type_ids, resolve, resolve_self, true,
@@ -553,7 +567,7 @@ int wasm_pool_take(struct wasm_pool *pool, struct wasm_image *image, wasm_resolv
     pool->stats.warm += warm;
     pool->stats.cold += !warm;
     pool->out_count++;
-    slot->out = true;
+    slot->out = slot->used = true;
     *out = slot;
     return 0;
 }

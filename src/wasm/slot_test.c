@@ -341,6 +341,40 @@ TEST(a_forked_child_resets_its_own_pages)
 
 /* --- Images --- */
 
+TEST(another_image_finds_nothing_on_the_stack)
+{
+    struct wasm_image *a = make_image(&module_a, 'A', 16, 0x55);
+    struct wasm_image *b = make_image(&module_b, 'B', 16, 0xaa);
+    struct wasm_pool *pool = make_pool(1, WASM_RESET_AUTO);
+    struct wasm_slot *slot;
+    struct wm_diag diag = WM_DIAG_INIT;
+    uint32_t result;
+    REQUIRE(a && b && pool && wasm_pool_take(pool, a, resolve, NULL, &slot, &diag) == 0);
+    struct wasm_store *store = wasm_instance_store(wasm_slot_instance(slot));
+    CHECK_INT(call(wasm_slot_instance(slot), FUNC_call_host, 5, &result), ==, WASM_TRAP_NONE);
+    uint8_t *low = (uint8_t *)wasm_store_stack_low(store);
+    uint64_t depths[] = {16, 4096, 65000, 66000, 200000, store->stack_bytes};
+    for (size_t i = 0; i < WM_COUNT_OF(depths); i++) {
+        memcpy(low + store->stack_bytes - depths[i], SECRET, sizeof SECRET);
+    }
+    memcpy(&store->budget.tail_params[WASM_PARAMS_MAX - 1], SECRET, sizeof SECRET);
+    wasm_pool_put(pool, slot);
+    REQUIRE(wasm_pool_take(pool, b, resolve, NULL, &slot, &diag) == 0);
+    CHECK(wasm_instance_store(wasm_slot_instance(slot)) == store);
+    uint64_t found = 0;
+    for (uint64_t at = 0; at < store->stack_bytes; at++) {
+        found += low[at] != 0;
+    }
+    for (size_t at = 0; at < sizeof store->budget.tail_params; at++) {
+        found += ((uint8_t *)store->budget.tail_params)[at] != 0;
+    }
+    CHECK_INT(found, ==, 0);
+    wasm_pool_put(pool, slot);
+    wasm_pool_free(pool);
+    wasm_image_put(a);
+    wasm_image_put(b);
+}
+
 TEST(images_refuse_what_they_cannot_hold)
 {
     guest_object_make(&module_a, 'A', 1, 65);
@@ -555,6 +589,7 @@ TEST_MAIN(TEST_CASE(reset_by_page_scan_leaves_nothing),
           TEST_CASE(a_slot_that_the_kernel_does_not_reset_is_bound_anew),
           TEST_CASE(every_failing_operation_of_taking_is_survived),
           TEST_CASE(a_forked_child_resets_its_own_pages),
+          TEST_CASE(another_image_finds_nothing_on_the_stack),
           TEST_CASE(images_refuse_what_they_cannot_hold), TEST_CASE(image_memory_is_sealed),
           TEST_CASE(images_survive_their_file_and_no_change_of_it),
           TEST_CASE(an_image_cannot_put_an_import_into_a_closed_table),

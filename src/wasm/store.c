@@ -175,7 +175,8 @@ void wasm_store_set_fuel(struct wasm_store *store, int64_t fuel)
 
 int64_t wasm_store_fuel(const struct wasm_store *store)
 {
-    return store->budget.fuel;
+    /* The charge that could not be paid leaves a debt in the budget. */
+    return store->budget.fuel > 0 ? store->budget.fuel : 0;
 }
 
 void wasm_store_set_deadline(struct wasm_store *store, int64_t deadline_ns)

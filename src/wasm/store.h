@@ -43,7 +43,7 @@ void wasm_store_free(struct wasm_store *store);
 struct wasm_budget *wasm_store_budget(struct wasm_store *store);
 /* Fuel for the calls to come; counted only by objects compiled with it. INT64_MAX at first. */
 void wasm_store_set_fuel(struct wasm_store *store, int64_t fuel);
-int64_t wasm_store_fuel(const struct wasm_store *store);
+int64_t wasm_store_fuel(const struct wasm_store *store); /* what is left, never negative */
 
 /* Calls end with WASM_TRAP_DEADLINE when CLOCK_MONOTONIC passes deadline_ns; 0: never. Set while no
  * call runs. */

@@ -27,6 +27,7 @@
 #include "base/test.h"
 #include "wasm/compile.h"
 #include "wasm/runtime.h"
+#include "wasm/slot.h"
 
 /* clang-format off */
 static const uint8_t plain_module[] = {
@@ -111,6 +112,15 @@ static const uint8_t empty_module[] = {
     0x0b, 0x06, 0x00, 0x41, 0x02, 0x24, 0x00, 0x0b, 0x06, 0x00, 0x41, 0x00, 0x24, 0x00, 0x0b, 0x04,
     0x00, 0x23, 0x00, 0x0b,
 };
+/* A memory that nothing in the module names or grows:
+ *
+ *     (memory 1)
+ *     (func (export "load") (param i32) (result i32) (i32.load (local.get 0))) */
+static const uint8_t private_module[] = {
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x06, 0x01, 0x60, 0x01, 0x7f, 0x01, 0x7f,
+    0x03, 0x02, 0x01, 0x00, 0x05, 0x03, 0x01, 0x00, 0x01, 0x07, 0x08, 0x01, 0x04, 0x6c, 0x6f, 0x61,
+    0x64, 0x00, 0x00, 0x0a, 0x09, 0x01, 0x07, 0x00, 0x20, 0x00, 0x28, 0x02, 0x00, 0x0b,
+};
 /* clang-format on */
 
 #define STARTS_AT 16u
@@ -149,11 +159,11 @@ static int resolve(void *self, struct wm_view module, struct wm_view name,
     return 0;
 }
 
-static struct wasm_object *compile(const uint8_t *bytes, size_t len)
+static struct wasm_object *compile_for(enum wasm_mode mode, const uint8_t *bytes, size_t len)
 {
     struct wasm_compile_job job = {.module_fd = memfd_create("module", MFD_CLOEXEC),
                                    .object_fd = memfd_create("object", MFD_CLOEXEC),
-                                   .options = {.mode = WASM_MODE_GUARD, .cpu = WASM_CPU_V2}};
+                                   .options = {.mode = mode, .cpu = WASM_CPU_V2}};
     struct wm_diag diag = WM_DIAG_INIT;
     struct wasm_object *object = NULL;
     if (write(job.module_fd, bytes, len) != (ssize_t)len || wasm_compile(&job, &diag) != 0 ||
@@ -164,6 +174,11 @@ static struct wasm_object *compile(const uint8_t *bytes, size_t len)
     close(job.module_fd);
     close(job.object_fd);
     return object;
+}
+
+static struct wasm_object *compile(const uint8_t *bytes, size_t len)
+{
+    return compile_for(WASM_MODE_GUARD, bytes, len);
 }
 
 static uint32_t word_at(struct wasm_instance *instance, uint32_t at)
@@ -338,8 +353,36 @@ TEST(an_instance_that_cannot_unwind_is_not_asked_to)
     wasm_object_close(prepared);
 }
 
+TEST(code_sees_a_memory_that_others_made_larger)
+{
+    struct wasm_object *object =
+        compile_for(WASM_MODE_CHECK, private_module, sizeof private_module);
+    struct wasm_store *store = NULL;
+    struct wasm_instance *instance = NULL;
+    struct wasm_region *region = NULL;
+    struct wasm_extern load;
+    struct wm_diag diag = WM_DIAG_INIT;
+    uint32_t at;
+    uint64_t bytes;
+    REQUIRE(object && wasm_store_new(NULL, &store, &diag) == 0 &&
+            wasm_instance_new(store, object, resolve, NULL, &instance, &diag) == 0 &&
+            wasm_region_new(65536, &region, &diag) == 0);
+    REQUIRE(wasm_region_map(region, wasm_instance_memory(instance), false, &at, &diag) == 0 &&
+            wasm_instance_export(instance, wm_view_str("load"), &load) == 0);
+    wasm_region_bytes(region, &bytes)[8] = 42;
+    union wasm_value value = {.i32 = at + 8};
+    CHECK_INT(wasm_call(store, load.func, &value), ==, WASM_TRAP_NONE);
+    CHECK_INT(value.i32, ==, 42);
+    value.i32 = at + 65533;
+    CHECK_INT(wasm_call(store, load.func, &value), ==, WASM_TRAP_MEMORY_BOUNDS);
+    wasm_store_free(store);
+    wasm_region_put(region);
+    wasm_object_close(object);
+}
+
 TEST_MAIN(TEST_CASE(a_frozen_program_continues_many_times),
           TEST_CASE(programs_that_do_not_stop_say_so),
           TEST_CASE(modules_that_were_not_prepared_are_refused),
           TEST_CASE(an_empty_memory_can_be_frozen_too),
-          TEST_CASE(an_instance_that_cannot_unwind_is_not_asked_to))
+          TEST_CASE(an_instance_that_cannot_unwind_is_not_asked_to),
+          TEST_CASE(code_sees_a_memory_that_others_made_larger))

@@ -249,10 +249,9 @@ static void study_memory(struct tl *tl)
         return;
     }
     tl->memory_least_bytes = module->memory.min * WASM_PAGE_BYTES;
-    bool constant = module->memory.has_max && module->memory.min == module->memory.max;
-    bool private_memory =
-        module->imported_memories == 0 && !exported(module, WASM_EXTERN_MEMORY, 0);
-    if (constant || (private_memory && !module->uses_memory_grow)) {
+    /* Nothing else makes it constant: regions and a program's suspension append to memories that
+     * nobody can name. */
+    if (module->memory.has_max && module->memory.min == module->memory.max) {
         tl->memory_fixed_bytes = tl->memory_least_bytes;
     }
 }

@@ -654,9 +654,6 @@ static void check_immediates(struct checker *c, const struct wasm_opcode_info *i
     case WASM_IMM_LANE: check_lane(c, info, c->instr->lane); break;
     case WASM_IMM_SHUFFLE: check_shuffle(c); break;
     case WASM_IMM_MEMORY:
-        check_memory(c);
-        c->module->uses_memory_grow |= c->instr->op == WASM_OP_MEMORY_GROW;
-        break;
     case WASM_IMM_MEMORY_COPY: check_memory(c); break;
     case WASM_IMM_MEMORY_INIT:
         check_memory(c);

@@ -617,14 +617,14 @@ TEST(sets_the_facts_of_a_body)
     CHECK_INT(module->bodies[1].instr_count, ==, 1);
     CHECK(module->func_declared[0] && !module->func_declared[1]); /* elem 0 */
     CHECK(module->func_declared[2] && !module->func_declared[3]); /* export */
-    CHECK(!module->uses_memory_grow && !module->uses_table_mutation && !module->uses_tail_calls);
+    CHECK(!module->uses_table_mutation && !module->uses_tail_calls);
     drop(&attempt);
     static const char all[] = "\x00\x41\x00\x40\x00\x1a\x41\x00\x25\x00\x1a"
                               "\x41\x00\xd0\x70\x26\x00\x12\x02\x0b";
     validate_body(&attempt, T_NONE, all, sizeof all - 1);
     REQUIRE(attempt.err == 0);
     module = attempt.module;
-    CHECK(module->uses_memory_grow && module->uses_table_mutation && module->uses_tail_calls);
+    CHECK(module->uses_table_mutation && module->uses_tail_calls);
     drop(&attempt);
 }
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Support.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,6 +357,13 @@ int main(int argc, char **argv)
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
     (void)mallopt(M_TOP_PAD, 16 << 20);
     (void)mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most that it takes */
+    /* What LLVM's interface has no other switch for. Where variables lie is not asked for, only
+     * lines, yet looking for them is a tenth of the optimised tier; and what a pass for mask
+     * registers finds in guests was never worth its time. */
+    static const char *const options[] = {"wardmote-wasmc",
+                                          "-experimental-debug-variable-locations=false",
+                                          "-disable-x86-domain-reassignment"};
+    LLVMParseCommandLineOptions(WM_COUNT_OF(options), options, NULL);
     LLVMInstallFatalErrorHandler(fatal);
     if (SANITIZED) {
         /* The sanitizer's shadow is terabytes of address space, and it opens files to report. */

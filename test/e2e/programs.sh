@@ -45,7 +45,7 @@ elif ! command -v sqlite3 >/dev/null; then
 else
     source=${WARDMOTE_GUESTS:-$root/.cache/guests}/sqlite
     sqlite=$guests/sqlite.wasm
-    if [ ! -e "$sqlite" ]; then
+    if stale "$sqlite" "$source/shell.c"; then
         # shellcheck disable=SC2086
         "$wardmote" build -O2 "$source/shell.c" "$source/sqlite3.c" $sqlite_flags -o "$sqlite" \
             >"$work/build.log" 2>&1 || rm -f "$sqlite"

@@ -159,6 +159,18 @@ assert report["memory_peak_bytes"] >= 65536 and report["process_peak_bytes"] > 0
 run --json "$guest" abort
 check "--json names the trap" grep -Eq '"trap": *"unreachable"' "$work/err"
 
+# --- perf map ---
+perf_map() { # the process is the shell's own child, so that its number is known
+    "$wardmote" run --cache "$cache" --perf-map "$guest" exit 0 >/dev/null 2>&1 &
+    pid=$!
+    wait $pid
+    grep -Eq '^[0-9a-f]+ [0-9a-f]+ .*main$' /tmp/perf-$pid.map
+    good=$?
+    rm -f /tmp/perf-$pid.map
+    return $good
+}
+check "--perf-map names functions for perf" perf_map
+
 # --- invoke ---
 cat >"$work/math.wat" <<'W'
 (module

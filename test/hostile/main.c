@@ -419,7 +419,7 @@ static void run_fuel(void)
         wasm_store_free(guest.store);
         bool well = neighbour_well();
         bool ends_itself = strcmp(loops[i], "one_huge_fill") == 0 && options.mode != WASM_MODE_DET;
-        bool spent = trap == WASM_TRAP_OUT_OF_FUEL && left <= 0;
+        bool spent = trap == WASM_TRAP_OUT_OF_FUEL && left == 0;
         char what[64];
         snprintf(what, sizeof what, "%s, out of fuel", loops[i]);
         report((spent || (ends_itself && trap == WASM_TRAP_NONE)) && well, "loops", what,
