@@ -38,9 +38,10 @@ struct host_process_end {
 
 /* 0 or a negative errno; that of exec too. */
 WM_MUST_CHECK int host_process_spawn(const struct host_spawn *spawn, struct host_process *out);
-/* Waits until one of the `count` (at most HOST_PROCESS_POLL_MAX) children has ended, `fd` (negative:
- * none) has something to read or its other end was closed, or timeout_ms has passed. *readable and
- * ended[i] tell; children whose ended[i] is true already are not waited for. 0 or -errno. */
+/* Waits until one of the `count` (at most HOST_PROCESS_POLL_MAX) children has ended, `fd`
+ * (negative: none) has something to read or its other end was closed, or timeout_ms has passed.
+ * *readable and ended[i] tell; children whose ended[i] is true already are not waited for. 0 or
+ * -errno. */
 #define HOST_PROCESS_POLL_MAX 16
 WM_MUST_CHECK int host_process_poll(const struct host_process *processes, unsigned count, int fd,
                                     int timeout_ms, bool *ended, bool *readable);

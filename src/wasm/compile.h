@@ -1,9 +1,9 @@
 /* compile.h: running the compiler process `wardmote-wasmc`, several of them for a large module.
  *
- * The compiler is the only program that maps LLVM. It is given the module and a place for the object
- * as open files, limits on memory and time, and nothing else: it confines itself (seccomp: no new
- * files, no network, no exec) before it reads a byte. LLVM aborting, hanging or exploding on a
- * module ends that process, and wasm_compile returns WM_E_COMPILER or WM_E_LIMIT with the reason.
+ * The compiler is the only program that maps LLVM. It is given the module and a place for the
+ * object as open files, limits on memory and time, and nothing else: it confines itself (seccomp:
+ * no new files, no network, no exec) before it reads a byte. LLVM aborting, hanging or exploding on
+ * a module ends that process, and wasm_compile returns WM_E_COMPILER or WM_E_LIMIT with the reason.
  *
  * The object is the same, byte by byte, however many processes compiled it. */
 #ifndef WM_WASM_COMPILE_H
@@ -24,7 +24,8 @@ struct wasm_compile_limits {
 typedef void wasm_compile_progress(void *self, uint32_t done, uint32_t total);
 
 struct wasm_compile_job {
-    int module_fd; /* a regular file, e.g. a memfd; read from its start, its position kept; borrowed */
+    int module_fd; /* a regular file, e.g. a memfd; read from its start, its position kept; borrowed
+                    */
     int object_fd; /* empty, writable, e.g. a memfd or an unnamed file; borrowed */
     struct wasm_options options;
     struct wasm_compile_limits limits;

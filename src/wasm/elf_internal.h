@@ -25,12 +25,11 @@ struct elf_frames {
 /* Reads all `frames` and fills image->unwind. *fdes: sorted by offset, from the arena. */
 WM_MUST_CHECK int elf_read_unwind(const struct elf_frames *frames, uint32_t count,
                                   struct wm_arena *arena, struct wasm_elf_image *image,
-                                  struct elf_fde **fdes, uint32_t *fde_count,
-                                  struct wm_diag *diag);
+                                  struct elf_fde **fdes, uint32_t *fde_count, struct wm_diag *diag);
 
 /* Reads `tables`, each a .debug_line with its relocations applied (addresses are image offsets,
- * lines are wasm offsets), and fills image->lines. Damaged tables give fewer lines, never an error; only
- * -ENOMEM is one. */
+ * lines are wasm offsets), and fills image->lines. Damaged tables give fewer lines, never an error;
+ * only -ENOMEM is one. */
 WM_MUST_CHECK int elf_read_lines(const struct wm_view *tables, uint32_t count,
                                  struct wm_arena *arena, struct wasm_elf_image *image);
 

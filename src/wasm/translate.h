@@ -25,12 +25,13 @@ struct wasm_translate_progress {
 };
 
 /* Symbols in the ELF object; those of a part's own are defined, other functions may be referred to:
- *   f<N>  defined function N (index space)     e<T> / a<T>  entry and adapter thunk of canonical type T
- * All in one .text; constants in .rodata*; call frame information in .eh_frame (synchronous);
- * with options->lines each instruction's wasm offset as its line number in .debug_line, for the
- * bodies that module->bodies_with_lines names.
+ *   f<N>  defined function N (index space)     e<T> / a<T>  entry and adapter thunk of canonical
+ * type T All in one .text; constants in .rodata*; call frame information in .eh_frame
+ * (synchronous); with options->lines each instruction's wasm offset as its line number in
+ * .debug_line, for the bodies that module->bodies_with_lines names.
  *
- * *elf is an LLVM memory buffer, released by wasm_translate_release. 0, WM_E_LIMIT, WM_E_COMPILER. */
+ * *elf is an LLVM memory buffer, released by wasm_translate_release. 0, WM_E_LIMIT, WM_E_COMPILER.
+ */
 struct wasm_translation {
     struct wm_view elf;
     void *buffer;

@@ -13,8 +13,8 @@
  * workers 1... have written what they made to files of their own and end; worker 0, told of that by
  * the end of the pipe that the others hold open, links all and writes the object.
  *
- * So no process here starts, signals or waits for another, and the filter (host/confine.h) that they
- * all have set before they look at the module need not allow it.
+ * So no process here starts, signals or waits for another, and the filter (host/confine.h) that
+ * they all have set before they look at the module need not allow it.
  *
  * Not a public interface: both sides are always from one build (WASM_COMPILER_VERSION is compared).
  */
@@ -28,13 +28,14 @@
 
 enum wasmc_fd {
     WASMC_FD_MODULE,
-    WASMC_FD_OBJECT, /* of workers 1...: their own file, struct wasmc_part_head and ELF file in turn */
+    WASMC_FD_OBJECT, /* of workers 1...: their own file, struct wasmc_part_head and ELF file in turn
+                      */
     WASMC_FD_STDERR, /* a memory file: what LLVM says when it aborts */
     WASMC_FD_REPORT, /* a pipe: struct wasmc_message */
     WASMC_FD_COUNT,  /* for a single worker */
     WASMC_FD_TURNS = WASMC_FD_COUNT, /* a pipe: the numbers of partitions, one byte each */
-    WASMC_FD_DONE,                   /* a pipe without content: worker 0 reads, the others hold it */
-    WASMC_FD_WORKER_COUNT,           /* for workers 1... */
+    WASMC_FD_DONE,         /* a pipe without content: worker 0 reads, the others hold it */
+    WASMC_FD_WORKER_COUNT, /* for workers 1... */
     WASMC_FD_PARTS = WASMC_FD_WORKER_COUNT, /* worker 0: the files of workers 1... */
 };
 
@@ -46,9 +47,7 @@ enum wasmc_fd {
 static inline uint32_t wasmc_partitions(uint64_t code_bytes, uint64_t partition_bytes)
 {
     uint64_t count = code_bytes / partition_bytes;
-    return count < 1                      ? 1
-           : count > WASMC_PARTITIONS_MAX ? WASMC_PARTITIONS_MAX
-                                          : (uint32_t)count;
+    return count < 1 ? 1 : count > WASMC_PARTITIONS_MAX ? WASMC_PARTITIONS_MAX : (uint32_t)count;
 }
 
 struct wasmc_part_head {
@@ -65,7 +64,7 @@ enum wasmc_kind { WASMC_PROGRESS = 1, WASMC_RESULT = 2 };
 /* Smaller than PIPE_BUF: arrives whole or not at all. */
 struct wasmc_message {
     uint32_t kind;
-    int32_t code;                  /* RESULT */
+    int32_t code; /* RESULT */
     uint32_t worker;
     uint32_t done, total;          /* PROGRESS: functions by this worker, and in the module */
     char text[WM_DIAG_TEXT_BYTES]; /* RESULT */
