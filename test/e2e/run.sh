@@ -288,6 +288,38 @@ for home in '' /dev/null; do
     status=$?
     check "HOME='$home': a program runs without a cache" is 7
 done
+# --- a compiler that fails ---
+# Large enough to start at O0; the optimised tier then fails in the background.
+python3 -c '
+import sys
+module = open(sys.argv[1], "rb").read()
+open(sys.argv[2], "wb").write(module + b"\0\xe1\xa7\x12\0" + bytes(300000))
+' "$guest" "$work/large.wasm"
+printf '#!/bin/sh\necho "$3" >>%s\n[ "$3" = 0 ] || exit 1\nexec %s "$@"\n' \
+    "$work/compiled" "$WARDMOTE_WASMC" >"$work/failing"
+chmod 755 "$work/failing"
+failing() {
+    WARDMOTE_WASMC=$work/failing timeout 60 "$wardmote" "$@" >"$work/out" 2>"$work/err"
+    status=$?
+}
+failing run --cache "$work/failed" --json "$work/large.wasm" exit 7
+check "a large module starts at O0" is 7 '' '"tier": "O0".*"background": true'
+for _ in $(seq 100); do
+    [ -z "$(ls "$work/failed/objects" | grep failed)" ] || break
+    sleep 0.1
+done
+failing run --cache "$work/failed" --json "$work/large.wasm" exit 7
+check "what failed in the background is not tried at each start" is 7 '' '"background": false'
+sleep 0.3
+check "indeed" test "$(tr '\n' ' ' <"$work/compiled")" = "0 1 "
+failing compile --cache "$work/failed" "$work/large.wasm"
+check "compile tries it, and tells" is 1 '^$' 'large.wasm: compiler: it ended with status 1'
+"$wardmote" compile --cache "$work/failed" "$work/large.wasm" >"$work/out" 2>"$work/err"
+status=$?
+check "compile with a compiler that works" is 0 'compiled'
+run --cache "$work/failed" --json "$work/large.wasm" exit 7
+check "then all is forgotten" is 7 '' '"tier": "optimised", "cached": true'
+
 mkdir "$work/small"
 if mount -t tmpfs -o size=64k,mode=700 none "$work/small" 2>/dev/null; then
     "$wardmote" run --cache "$work/small/cache" "$guest" exit 7 >"$work/out" 2>"$work/err"
