@@ -1,7 +1,7 @@
 /* module.c: from a module's bytes to mapped code: which tier, and who compiles it when.
  *
  *     in the cache, optimised        map it                                    (microseconds)
- *     in the cache, O0               map it; optimised in the background
+ *     in the cache, O0               map it; optimised in the background, unless that has failed
  *     nowhere, small                 compile optimised, map it                 (a second or two)
  *     nowhere, large                 compile O0, map it; optimised in the background
  *
@@ -69,6 +69,10 @@ int api_compile(struct wasm_cache *cache, const struct api_source *source,
     };
     int error = wasm_compile(&job, diag);
     bool kept = false;
+    if (cache && (error == WM_E_LIMIT || error == WM_E_COMPILER)) {
+        /* Where this cannot be kept, the next run tries in vain again; nothing else is lost. */
+        (void)!wasm_cache_set_failed(cache, source->sha256, options);
+    }
     if (!error && cache) {
         error = wasm_cache_put(cache, object_fd, source->sha256, options, diag);
         kept = error == 0;
@@ -121,7 +125,8 @@ static int obtain(struct wm_engine *engine, const struct api_source *source, enu
     if (when == WM_WHEN_SOON && options->tier == WASM_TIER_O0 && engine->cache) {
         struct wasm_options better = *options;
         better.tier = WASM_TIER_OPTIMISED;
-        module->info.background = api_compile_in_background(engine, source, &better);
+        module->info.background = !wasm_cache_has_failed(engine->cache, source->sha256, &better) &&
+                                  api_compile_in_background(engine, source, &better);
     }
     return 0;
 }

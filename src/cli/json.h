@@ -12,8 +12,8 @@ struct cli_json {
 };
 
 struct cli_json cli_json_begin(FILE *out);
-/* text NULL: null. Bytes that are not printable ASCII are escaped, so any input gives valid JSON.
- */
+/* text NULL: null. UTF-8 passes as it is; each byte that is none becomes U+FFFD, so that any input
+ * gives valid JSON. */
 void cli_json_text(struct cli_json *json, const char *key, const char *text);
 void cli_json_number(struct cli_json *json, const char *key, uint64_t value);
 void cli_json_ms(struct cli_json *json, const char *key, uint64_t ns); /* 3 decimals */

@@ -3,6 +3,7 @@
  *
  * Everything after the module's name is the guest's own, so that its options and ours cannot meet.
  * The report of --json goes to standard error: standard output belongs to the guest. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +221,24 @@ static void print_listening(void *self, const char *given, const char *bound)
     }
 }
 
+/* A program whose reader has gone ends as a native one does, of SIGPIPE; who ignores the signal has
+ * chosen EPIPE for the programs that he starts. The library ignores it where it is at its default:
+ * a handler that does what the default does keeps it. */
+static void die_of_it(int number)
+{
+    raise(number); /* now at its default */
+}
+
+static void keep_sigpipe(void)
+{
+    struct sigaction action;
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL) {
+        action = (struct sigaction){.sa_handler = die_of_it};
+        action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_ONSTACK);
+        sigaction(SIGPIPE, &action, NULL);
+    }
+}
+
 static int execute(struct request *request)
 {
     struct wm_run_config *config = &request->config;
@@ -227,11 +246,13 @@ static int execute(struct request *request)
     struct wm_diag diag = WM_DIAG_INIT;
     config->progress = cli_progress;
     config->progress_self = (void *)(uintptr_t)config->module_path;
+    keep_sigpipe();
     int error = wm_run(config, &report, &diag);
     cli_progress_end();
     int status;
     if (error) {
-        status = cli_error(CLI_REFUSED, "%s", wm_diag_text(&diag));
+        status =
+            cli_error(error == WM_E_USAGE ? CLI_USAGE : CLI_REFUSED, "%s", wm_diag_text(&diag));
     } else if (report.trap) {
         status = cli_error(status_of_trap(report.trap), "%s: trap: %s%s%s", config->module_path,
                            wm_trap_text(report.trap), report.backtrace ? "\n" : "",

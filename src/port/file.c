@@ -390,6 +390,7 @@ int port_file_share(struct libos *os, int fd, uint32_t flags, struct libos_file 
     }
     int rc = port_file_adopt(os, own, &found, flags, !(flags & LIBOS_WRITE), out);
     if (rc == 0) {
+        port_file_of(*out)->shared = true;
         port_file_of(*out)->never_waits = false; /* others may change that at any time */
     }
     return rc;

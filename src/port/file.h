@@ -43,6 +43,7 @@ struct port_file {
     struct libos_file file;
     int fd;
     bool frozen;
+    bool shared;      /* came from outside: a reader that hung up is told by SIGPIPE, as natively */
     bool never_waits; /* a stream of ours alone, with O_NONBLOCK: a plain call does not wait */
 };
 

@@ -16,7 +16,8 @@
 
 /* Also sees to it that a guest cannot end the process by writing to a closed pipe or over a file
  * size limit: SIGPIPE and SIGXFSZ are set to be ignored where they still had their default action.
- */
+ * A program that has a handler keeps it: pipes, and sockets that were given as standard streams,
+ * raise SIGPIPE then; sockets that the guest accepted never do. */
 const struct libos_backend *port_machine(void);
 
 #endif

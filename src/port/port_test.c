@@ -166,6 +166,61 @@ static void *drain(void *arg)
 }
 
 /* More than the pipe holds, in many pieces: all of it arrives, in order. */
+static int connect_to(const char *address)
+{
+    struct sockaddr_in where = {.sin_family = AF_INET};
+    const char *colon = strrchr(address, ':');
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    where.sin_port = htons((uint16_t)atoi(colon + 1));
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&where, sizeof where) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+/* A program with a handler for SIGPIPE is told of standard streams, pipes and sockets alike. */
+TEST(who_handles_sigpipe_gets_it_of_streams_from_outside)
+{
+    struct sigaction action = {.sa_handler = count_signal}, old;
+    int fds[2];
+    libos_init(&os, port_machine());
+    REQUIRE(sigaction(SIGPIPE, &action, &old) == 0);
+    CHECK(old.sa_handler == SIG_IGN);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE((i ? socketpair(AF_UNIX, SOCK_STREAM, 0, fds) : pipe(fds)) == 0);
+        struct libos_file *out = share(fds[1], LIBOS_WRITE);
+        close(fds[0]);
+        CHECK_INT(put(out, "x", 1), ==, -LIBOS_EPIPE);
+        CHECK_INT(signals, ==, i + 1);
+        libos_file_put(out);
+        close(fds[1]);
+    }
+    /* Not so of what the guest opened itself. */
+    char address[64];
+    struct libos_file *listener, *connection;
+    REQUIRE(port_listen(&os, "127.0.0.1:0", &listener, NULL) == 0);
+    REQUIRE(port_listen_address(listener, address, sizeof address) == 0);
+    int peer = connect_to(address);
+    REQUIRE(peer >= 0 && libos_accept(listener, 0, &connection) == 0);
+    CHECK_INT(libos_shutdown(connection, false, true), ==, 0);
+    CHECK_INT(put(connection, "x", 1), ==, -LIBOS_EPIPE);
+    CHECK_INT(signals, ==, 2);
+    close(peer);
+    libos_file_put(connection);
+    libos_file_put(listener);
+    sigaction(SIGPIPE, &old, NULL);
+}
+
 TEST(large_write_goes_through)
 {
     static uint8_t block[300000];
@@ -240,20 +295,6 @@ TEST(other_signals_do_not_end_a_wait)
     CHECK_INT(libos_poll(&os, NULL, 0, start + 10000000), ==, 0);
     CHECK(now_ns() - start >= 10000000);
     no_more_interrupts();
-}
-
-static int connect_to(const char *address)
-{
-    struct sockaddr_in where = {.sin_family = AF_INET};
-    const char *colon = strrchr(address, ':');
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    where.sin_port = htons((uint16_t)atoi(colon + 1));
-    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&where, sizeof where) != 0) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
 }
 
 TEST(listener_and_connection)
@@ -355,6 +396,7 @@ TEST(io_failures_are_errors)
 }
 
 TEST_MAIN(TEST_CASE(machine_gives_time_and_randomness), TEST_CASE(pipes_of_the_host),
+          TEST_CASE(who_handles_sigpipe_gets_it_of_streams_from_outside),
           TEST_CASE(large_write_goes_through), TEST_CASE(waiting_is_interrupted),
           TEST_CASE(other_signals_do_not_end_a_wait), TEST_CASE(listener_and_connection),
           TEST_CASE(addresses_are_checked), TEST_CASE(io_failures_are_errors))

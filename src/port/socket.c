@@ -92,12 +92,13 @@ static int64_t socket_read(struct libos_file *file, const struct libos_iov *iov,
 
 static int64_t send_once(struct libos_file *file, const struct libos_iov *iov, size_t count)
 {
+    const struct port_file *port = port_file_of(file);
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = count};
+    /* A client that hung up is an error of this call, not the end of the process. A standard stream
+     * that is a socket is like one that is a pipe: machine.h tells. */
+    int flags = MSG_DONTWAIT | (port->shared ? 0 : MSG_NOSIGNAL);
     for (;;) {
-        /* MSG_NOSIGNAL: a peer that hung up is an error of this call, not the end of the process.
-         */
-        ssize_t done =
-            PORT_CALL(sendmsg(port_file_of(file)->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+        ssize_t done = PORT_CALL(sendmsg(port->fd, &message, flags));
         if (done >= 0) {
             return done;
         }

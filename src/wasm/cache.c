@@ -2,8 +2,9 @@
  *
  *     DIR/key                         32 random bytes, mode 0600: authenticates the stamps
  *     DIR/lock                        held while an object and its stamp are changed
- *     DIR/objects/KEYHASH.o           an object; KEYHASH is the SHA-256 of its struct
- * wasm_object_key DIR/objects/KEYHASH.stamp       what it was when it was last found whole
+ *     DIR/objects/KEYHASH.o           an object; KEYHASH is the SHA-256 of its wasm_object_key
+ *     DIR/objects/KEYHASH.stamp       what it was when it was last found whole
+ *     DIR/objects/KEYHASH.failed      a stamp: the compiler failed to make it
  *     DIR/modules/DEV-INO.stamp       the SHA-256 of a module file
  *
  * A stamp says: the file that had this identity (device, inode, size, times) had this content.
@@ -40,7 +41,7 @@
 #define NAME_BYTES 80
 #define FORBIDDEN_MODE (S_IWGRP | S_IWOTH)
 
-enum stamp_kind { STAMP_OBJECT = 1, STAMP_MODULE = 2 };
+enum stamp_kind { STAMP_OBJECT = 1, STAMP_MODULE = 2, STAMP_FAILED = 3 };
 
 /* 160 bytes, no padding. */
 struct stamp {
@@ -48,8 +49,8 @@ struct stamp {
     uint64_t kind;
     struct host_file_id id;
     int64_t made_ns;                  /* when the content was read */
-    uint8_t subject[WM_SHA256_BYTES]; /* object: SHA-256 of its key; module: zeroes */
-    uint8_t content[WM_SHA256_BYTES]; /* object: of its header; module: of all bytes */
+    uint8_t subject[WM_SHA256_BYTES]; /* object, failed: SHA-256 of its key; module: zeroes */
+    uint8_t content[WM_SHA256_BYTES]; /* object: of its header; module: of all bytes; or zeroes */
     uint8_t mac[WM_MAC_BYTES];        /* over all before */
 };
 _Static_assert(sizeof(struct stamp) == 160, "format");
@@ -370,7 +371,7 @@ int wasm_cache_module_hash(struct wasm_cache *cache, const char *path, uint8_t s
 /* --- Objects --- */
 
 struct names {
-    char object[NAME_BYTES], stamp[NAME_BYTES];
+    char object[NAME_BYTES], stamp[NAME_BYTES], failed[NAME_BYTES];
     struct wasm_object_key key;
     uint8_t subject[WM_SHA256_BYTES];
 };
@@ -384,6 +385,7 @@ static struct names names_of(const uint8_t sha256[32], const struct wasm_options
     hex(text, names.subject, sizeof names.subject);
     snprintf(names.object, sizeof names.object, "%s.o", text);
     snprintf(names.stamp, sizeof names.stamp, "%s.stamp", text);
+    snprintf(names.failed, sizeof names.failed, "%s.failed", text);
     return names;
 }
 
@@ -531,8 +533,35 @@ static int enter(struct wasm_cache *cache, const struct names *names, struct wm_
         content_of(bytes.ptr, stamp.content);
         err = write_stamp(cache, cache->objects_fd, names->stamp, &stamp);
     }
+    if (!err) {
+        (void)unlinkat(cache->objects_fd, names->failed, 0);
+    }
     host_file_close(fd);
     return err;
+}
+
+/* --- Failures --- */
+
+int wasm_cache_set_failed(struct wasm_cache *cache, const uint8_t sha256[32],
+                          const struct wasm_options *options)
+{
+    const struct names names = names_of(sha256, options);
+    struct stamp stamp = {.kind = STAMP_FAILED, .made_ns = host_realtime_ns()};
+    memcpy(stamp.subject, names.subject, sizeof stamp.subject);
+    return write_stamp(cache, cache->objects_fd, names.failed, &stamp);
+}
+
+bool wasm_cache_has_failed(const struct wasm_cache *cache, const uint8_t sha256[32],
+                           const struct wasm_options *options)
+{
+    const struct names names = names_of(sha256, options);
+    struct stamp stamp;
+    if (!read_stamp(cache, cache->objects_fd, names.failed, STAMP_FAILED, &stamp) ||
+        !wm_bytes_equal(stamp.subject, names.subject, sizeof names.subject)) {
+        return false;
+    }
+    int64_t age = host_realtime_ns() - stamp.made_ns;
+    return age >= 0 && age < WASM_CACHE_FAILURE_NS;
 }
 
 /* --- Trimming --- */
@@ -617,14 +646,14 @@ static int trim_objects(struct wasm_cache *cache, uint64_t bytes_max)
     return err;
 }
 
-static int trim_modules(struct wasm_cache *cache)
+static int trim_stamps(int folder_fd, const char *end)
 {
     entry_list list = {0};
-    int err = list_entries(cache->modules_fd, ".stamp", &list);
+    int err = list_entries(folder_fd, end, &list);
     int64_t oldest = host_realtime_ns() - WASM_CACHE_STAMP_NS;
     for (size_t i = 0; i < list.count && !err; i++) {
         if (list.items[i].used_ns < oldest) {
-            (void)unlinkat(cache->modules_fd, list.items[i].name, 0);
+            (void)unlinkat(folder_fd, list.items[i].name, 0);
         }
     }
     wm_vec_fini(&list);
@@ -635,7 +664,8 @@ int wasm_cache_trim(struct wasm_cache *cache, uint64_t bytes_max, struct wm_diag
 {
     int lock = take_lock(cache);
     int err = lock < 0 ? lock : trim_objects(cache, bytes_max);
-    err = err ? err : trim_modules(cache);
+    err = err ? err : trim_stamps(cache->modules_fd, ".stamp");
+    err = err ? err : trim_stamps(cache->objects_fd, ".failed");
     host_file_close(lock);
     return err ? wm_diag_default(diag, err, "cache: trimming it") : 0;
 }

@@ -47,9 +47,20 @@ WM_MUST_CHECK int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256
 WM_MUST_CHECK int wasm_cache_put(struct wasm_cache *cache, int fd, const uint8_t sha256[32],
                                  const struct wasm_options *options, struct wm_diag *diag);
 
+/* Remembers that the compiler fails on this module with these options, so that nobody tries it
+ * again unasked; until wasm_cache_put takes in such an object after all, but no longer than
+ * WASM_CACHE_FAILURE_NS: the cause may have been the machine's. The key that names both holds the
+ * compiler's version: another one starts anew. */
+#define WASM_CACHE_FAILURE_NS (INT64_C(7) * 86400 * 1000000000)
+WM_MUST_CHECK int wasm_cache_set_failed(struct wasm_cache *cache, const uint8_t sha256[32],
+                                        const struct wasm_options *options);
+bool wasm_cache_has_failed(const struct wasm_cache *cache, const uint8_t sha256[32],
+                           const struct wasm_options *options);
+
 /* Removes the objects that were not used for longest until the others take at most bytes_max, and
- * the stamps of module files that were not seen for WASM_CACHE_STAMP_NS. wasm_cache_put does this
- * with WASM_CACHE_BYTES_MAX. Programs that run from a removed object keep it until they end. */
+ * the stamps of module files and of failures that are older than WASM_CACHE_STAMP_NS.
+ * wasm_cache_put does this with WASM_CACHE_BYTES_MAX. Programs that run from a removed object keep
+ * it until they end. */
 #define WASM_CACHE_BYTES_MAX (UINT64_C(4) << 30)
 #define WASM_CACHE_STAMP_NS (INT64_C(90) * 86400 * 1000000000)
 WM_MUST_CHECK int wasm_cache_trim(struct wasm_cache *cache, uint64_t bytes_max,

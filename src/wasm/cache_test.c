@@ -467,6 +467,81 @@ TEST(trimming_removes_what_was_not_used_for_longest)
     leave(&place);
 }
 
+/* What a stamp says of a time that is long past can only be had by one who has the key. */
+static bool make_older(const struct place *place, const char *path, int64_t ns)
+{
+    uint8_t stamp[160], key[WM_MAC_KEY_BYTES];
+    char key_path[128];
+    int64_t made;
+    snprintf(key_path, sizeof key_path, "%s/key", place->cache_path);
+    int fd = open(path, O_RDWR | O_CLOEXEC), key_fd = open(key_path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && key_fd >= 0 && read(key_fd, key, sizeof key) == sizeof key &&
+                read(fd, stamp, sizeof stamp) == sizeof stamp;
+    memcpy(&made, stamp + 56, sizeof made);
+    made -= ns;
+    memcpy(stamp + 56, &made, sizeof made);
+    wm_mac(key, wm_view_of(stamp, 128), stamp + 128);
+    good = good && pwrite(fd, stamp, sizeof stamp, 0) == sizeof stamp;
+    host_file_close(fd);
+    host_file_close(key_fd);
+    return good;
+}
+
+TEST(a_failure_is_remembered_until_it_is_none)
+{
+    struct place place;
+    char path[264], other[600];
+    uint8_t byte;
+    REQUIRE(enter(&place));
+    snprintf(path, sizeof path, "%.*s.failed", (int)strlen(place.object) - 2, place.object);
+    struct wasm_options optimised = place.options;
+    optimised.tier = WASM_TIER_OPTIMISED;
+    CHECK(!wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+    REQUIRE(wasm_cache_set_failed(place.cache, place.sha256, &place.options) == 0);
+    CHECK(exists(path));
+    CHECK(wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+    CHECK(!wasm_cache_has_failed(place.cache, place.sha256, &optimised));
+    /* The object is as it was: not there. */
+    CHECK_INT(find(&place, NULL), ==, WM_E_NOT_FOUND);
+
+    /* For a week, and not before it happened. */
+    REQUIRE(make_older(&place, path, WASM_CACHE_FAILURE_NS - INT64_C(60000000000)));
+    CHECK(wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+    REQUIRE(make_older(&place, path, INT64_C(60000000000)));
+    CHECK(!wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+    REQUIRE(make_older(&place, path, -WASM_CACHE_FAILURE_NS - INT64_C(60000000000)));
+    CHECK(!wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+
+    /* Under another's name, or changed, it says nothing. */
+    REQUIRE(wasm_cache_set_failed(place.cache, place.sha256, &optimised) == 0);
+    REQUIRE(wasm_cache_has_failed(place.cache, place.sha256, &optimised));
+    snprintf(other, sizeof other, "mv %s/objects/*.failed %s; mv %s/[0-9a-f]*.failed %s",
+             place.cache_path, place.root, place.root, path);
+    REQUIRE(unlink(path) == 0 && system(other) == 0);
+    CHECK(exists(path));
+    CHECK(!wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+    REQUIRE(wasm_cache_set_failed(place.cache, place.sha256, &place.options) == 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(fd >= 0 && pread(fd, &byte, 1, 100) == 1);
+    byte ^= 1;
+    REQUIRE(pwrite(fd, &byte, 1, 100) == 1);
+    host_file_close(fd);
+    CHECK(!wasm_cache_has_failed(place.cache, place.sha256, &place.options));
+
+    /* An object ends it; age removes what nobody asks for any more. */
+    REQUIRE(wasm_cache_set_failed(place.cache, place.sha256, &place.options) == 0);
+    CHECK_INT(put(&place, 0), ==, 0);
+    CHECK(!exists(path));
+    REQUIRE(wasm_cache_set_failed(place.cache, place.sha256, &place.options) == 0);
+    CHECK_INT(wasm_cache_trim(place.cache, 0, NULL), ==, 0);
+    CHECK(exists(path));
+    struct timespec long_ago[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+    REQUIRE(utimensat(AT_FDCWD, path, long_ago, 0) == 0);
+    CHECK_INT(wasm_cache_trim(place.cache, 0, NULL), ==, 0);
+    CHECK(!exists(path));
+    leave(&place);
+}
+
 TEST(the_default_place_follows_the_environment)
 {
     struct place place;
@@ -492,7 +567,8 @@ TEST(the_default_place_follows_the_environment)
     leave(&place);
 }
 
-TEST_MAIN(TEST_CASE(an_object_comes_back_under_its_own_key_only),
+TEST_MAIN(TEST_CASE(a_failure_is_remembered_until_it_is_none),
+          TEST_CASE(an_object_comes_back_under_its_own_key_only),
           TEST_CASE(the_folder_must_be_ours_alone),
           TEST_CASE(a_changed_object_is_found_out_and_removed),
           TEST_CASE(a_changed_stamp_is_found_out_in_every_field),

@@ -332,12 +332,12 @@ TEST(workers_share_one_limit_on_time)
     struct wm_diag diag = WM_DIAG_INIT;
     struct wasm_compile_job job = plain_job();
     size_t len = 0;
-    uint8_t *bytes = many_functions(60000, &len);
+    uint8_t *bytes = many_functions(40000, &len);
     REQUIRE(bytes);
     job.options.tier = WASM_TIER_OPTIMISED;
-    job.limits = (struct wasm_compile_limits){.cpu_seconds = 2, .processes = 4};
+    job.limits = (struct wasm_compile_limits){.cpu_seconds = 1, .processes = 4};
     CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, WM_E_LIMIT);
-    CHECK(strstr(diag.text, "2 seconds of CPU time"));
+    CHECK(strstr(diag.text, "1 seconds of CPU time"));
     CHECK(no_children());
     wm_free(bytes);
 }
@@ -350,7 +350,7 @@ TEST(a_worker_out_of_memory_ends_all)
     SKIP("AddressSanitizer needs terabytes of address space, so the compiler sets no limit");
 #endif
     size_t len = 0;
-    uint8_t *bytes = many_functions(200000, &len);
+    uint8_t *bytes = many_functions(120000, &len);
     REQUIRE(bytes);
     job.limits = (struct wasm_compile_limits){.memory_bytes = 200 << 20, .processes = 3};
     CHECK_INT(compile(wm_view_of(bytes, len), &job, NULL, &diag), ==, WM_E_LIMIT);
