@@ -303,13 +303,15 @@ static int make_machine(struct tl *tl)
     return 0;
 }
 
-/* LLVM says when it has written a function (a remark of its assembly printer, turned on below);
- * that is where the time goes, so that is what progress counts. Errors that it reports instead of
- * aborting are kept for emit. */
+/* LLVM says when it has written a function (a remark of its assembly printer); that is where the
+ * time goes, so that is what progress counts. Turning on the remarks of one pass, below, brings
+ * some of all passes: the text tells which it is. Errors that LLVM reports instead of aborting are
+ * kept for emit. */
 static void on_diagnostic(LLVMDiagnosticInfoRef info, void *self)
 {
     struct tl *tl = self;
     LLVMDiagnosticSeverity severity = LLVMGetDiagInfoSeverity(info);
+<<<<<<< HEAD
     if (severity == LLVMDSRemark) {
         tl->written++;
         if (tl->progress && tl->progress->step && tl->written < tl->part.end - tl->part.first) {
@@ -319,14 +321,28 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *self)
         char *text = LLVMGetDiagInfoDescription(info);
         tl->failed = wm_diag_set(tl->diag, WM_E_COMPILER, "LLVM: %s", text);
         LLVMDisposeMessage(text);
+=======
+    if (severity != LLVMDSRemark && severity != LLVMDSError) {
+        return;
+>>>>>>> main
     }
+    char *text = LLVMGetDiagInfoDescription(info);
+    if (severity == LLVMDSError) {
+        tl->failed =
+            tl->failed ? tl->failed : wm_diag_set(tl->diag, WM_E_COMPILER, "LLVM: %s", text);
+    } else if (strstr(text, " instructions in function") &&
+               ++tl->written < tl->module->body_count && tl->progress && tl->progress->step) {
+        tl->progress->step(tl->progress->self, tl->written, tl->module->body_count);
+    }
+    LLVMDisposeMessage(text);
 }
 
 /* Once in a process: options are global to LLVM. */
 static void set_llvm_options(void)
 {
     static bool done;
-    static const char *const args[] = {"wardmote-wasmc", "-pass-remarks-analysis=asm-printer"};
+    /* Not the assembly printer's own, which would also bring one of each basic block. */
+    static const char *const args[] = {"wardmote-wasmc", "-pass-remarks-analysis=prologepilog"};
     if (!done) {
         LLVMParseCommandLineOptions((int)WM_COUNT_OF(args), args, NULL);
         done = true;

@@ -80,9 +80,18 @@ static LLVMValueRef as_type(struct tl_func *f, LLVMValueRef value, LLVMTypeRef t
     return LLVMTypeOf(value) == type ? value : LLVMBuildBitCast(f->tl->at, value, type, "");
 }
 
+/* Lanes that were integers, now floats. A constant stays one: who uses it sees that. */
+static LLVMValueRef as_lanes(struct tl_func *f, LLVMValueRef value, LLVMTypeRef type)
+{
+    struct tl *tl = f->tl;
+    bool may_fold = (type == tl->t.v4f32 || type == tl->t.v2f64) && tl_may_fold(tl, value);
+    value = as_type(f, value, type);
+    return may_fold && !LLVMIsConstant(value) ? tl_opaque(tl, value) : value;
+}
+
 LLVMValueRef tl_pop_as(struct tl_func *f, LLVMTypeRef type)
 {
-    return as_type(f, tl_pop(f), type);
+    return as_lanes(f, tl_pop(f), type);
 }
 
 LLVMValueRef tl_pop_number_as(struct tl_func *f, LLVMTypeRef type)
@@ -91,7 +100,7 @@ LLVMValueRef tl_pop_number_as(struct tl_func *f, LLVMTypeRef type)
     uint8_t same = tl_nan_flag(f, type);
     /* Lanes of another width would show which NaN it is. */
     LLVMValueRef value = operand.flags & ~same ? exact(f, operand) : operand.value;
-    return as_type(f, value, type);
+    return as_lanes(f, value, type);
 }
 
 LLVMValueRef tl_pop_bool(struct tl_func *f)
@@ -115,12 +124,11 @@ static LLVMValueRef plain(struct tl_func *f, struct tl_operand operand)
 static LLVMValueRef settle(struct tl_func *f, struct tl_operand operand)
 {
     LLVMValueRef value = exact(f, operand);
-    if (operand.type == WASM_F32 || operand.type == WASM_F64 || operand.type == WASM_V128) {
-        value = tl_opaque_constant(f->tl, value);
-        if (LLVMIsAFPExtInst(value)) {
-            value = tl_opaque(f->tl, value);
-        }
-        value = as_type(f, value, tl_valtype(f->tl, operand.type));
+    if (operand.type == WASM_F32 || operand.type == WASM_F64) {
+        value = tl_hidden(f->tl, value);
+    } else if (operand.type == WASM_V128) {
+        value =
+            as_type(f, tl_may_fold(f->tl, value) ? tl_opaque(f->tl, value) : value, f->tl->t.v2i64);
     }
     return value;
 }
@@ -823,7 +831,14 @@ static struct tl_local *local_at(struct tl_func *f, uint32_t idx)
         local->type = local_type(f, idx);
         LLVMTypeRef type = tl_valtype(tl, local->type);
         local->slot = LLVMBuildAlloca(tl->entry, type, "");
-        LLVMBuildStore(tl->entry, first_value(f, idx, type), local->slot);
+        LLVMValueRef value = first_value(f, idx, type);
+        if (local->type == WASM_F32 || local->type == WASM_F64 || local->type == WASM_V128) {
+            LLVMBuilderRef at = tl->at;
+            tl->at = tl->entry;
+            value = tl_hidden(tl, value); /* zero */
+            tl->at = at;
+        }
+        LLVMBuildStore(tl->entry, value, local->slot);
         local->epoch = 0;
         if (wm_vec_push(&f->locals_used, idx) != 0) {
             f->short_of_memory = true;
@@ -902,6 +917,10 @@ static void on_global_get(struct tl_func *f, uint32_t idx)
     LLVMTypeRef type = tl_valtype(tl, global->valtype);
     LLVMValueRef value = global->is_mutable ? tl_load(tl, tl->at, type, place, TL_ALIAS_GLOBAL)
                                             : tl_invariant(tl, tl->at, type, place);
+    if (global->is_mutable && (global->valtype == WASM_F32 || global->valtype == WASM_F64 ||
+                               global->valtype == WASM_V128)) {
+        value = tl_opaque(tl, value); /* LLVM remembers what was stored */
+    }
     tl_push(f, global->valtype, value);
 }
 
@@ -934,6 +953,10 @@ static void on_select(struct tl_func *f)
         LLVMTypeRef type = a.flags ? LLVMTypeOf(a.value) : vector_of(&a, &b, tl);
         a.value = as_type(f, a.value, type);
         b.value = as_type(f, b.value, type);
+    }
+    if (a.type == WASM_F32 || a.type == WASM_F64 || a.type == WASM_V128) {
+        a.value = tl_hidden(tl, a.value);
+        b.value = tl_hidden(tl, b.value);
     }
     tl_push_flags(f, a.type, LLVMBuildSelect(tl->at, cond, a.value, b.value, ""), a.flags);
 }

@@ -227,10 +227,13 @@ bool tl_simd(struct tl_func *f, const struct wasm_instr *instr);
 LLVMValueRef tl_float_min_max(struct tl_func *f, LLVMValueRef a, LLVMValueRef b, bool max);
 LLVMValueRef tl_float_binary(struct tl_func *f, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef tl_canonical(struct tl_func *f, LLVMValueRef value, uint8_t flags);
-/* Keeps LLVM from folding float constants and conversions in a way that hands a signalling NaN on.
- */
-LLVMValueRef tl_opaque_constant(struct tl *tl, LLVMValueRef value);
+/* Keep LLVM from folding in a way that hands a signalling NaN on (translate_numeric.c): any float
+ * or vector, a constant that may fold away, any constant. */
 LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value);
+LLVMValueRef tl_opaque_constant(struct tl *tl, LLVMValueRef value);
+LLVMValueRef tl_hidden(struct tl *tl, LLVMValueRef value);
+/* Whether a vector's lanes, seen as floats, may turn out to be constant. */
+bool tl_may_fold(const struct tl *tl, LLVMValueRef value);
 uint8_t tl_nan_flag(const struct tl_func *f, LLVMTypeRef type);
 
 /* translate_thunk.c */

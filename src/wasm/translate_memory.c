@@ -117,7 +117,10 @@ LLVMValueRef tl_guest_load(struct tl_func *f, LLVMValueRef index, uint32_t offse
     struct tl *tl = f->tl;
     LLVMValueRef load = tl_load(tl, tl->at, type, address(f, index, offset, bytes), TL_ALIAS_GUEST);
     LLVMSetAlignment(load, 1);
-    LLVMSetVolatile(load, !tl->check);
+    /* Floats in check too: LLVM is not to know a number from what was stored there; see
+     * translate_numeric.c. */
+    bool may_be_float = type == tl->t.f32 || type == tl->t.f64 || type == tl->t.v2i64;
+    LLVMSetVolatile(load, !tl->check || may_be_float);
     return load;
 }
 

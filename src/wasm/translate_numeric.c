@@ -5,10 +5,15 @@
  * comparisons.
  *
  * NaNs. The specification wants results of arithmetic to be quiet; LLVM folds x * 1, x / 1, x - 0
- * and demote(promote x) to x, which hands a signalling NaN on. Such constants, and promoted values
- * that may meet a demotion, go through llvm.arithmetic.fence, which is no instruction but stops the
- * fold. In det, which NaN an operation gives must not depend on the code around it: results carry a
- * flag until something looks at their bits, and are then made canonical, once for a whole
+ * and demote(promote x) to x, which hands a signalling NaN on, without optimisation too.
+ * llvm.arithmetic.fence, which is no instruction, stops the fold. What has to go through it is
+ * every float that LLVM may find to be a constant, now or after a few passes: constants where they
+ * meet arithmetic (those that fold away) or are hidden from us (all: in locals, phis, choices and
+ * functions of one operand), and what is made of integers, by conversion or by its bits, since the
+ * integer may be anything. A float that is neither is the result of arithmetic on fenced operands,
+ * or it comes from where LLVM cannot look: a call, a volatile load. Demotion fences its operand
+ * itself. In det, which NaN an operation gives must not depend on the code around it: results carry
+ * a flag until something looks at their bits, and are then made canonical, once for a whole
  * expression. */
 #include "wasm/translate_internal.h"
 
@@ -60,13 +65,40 @@ LLVMValueRef tl_canonical(struct tl_func *f, LLVMValueRef value, uint8_t flags)
     return LLVMBuildSelect(tl->at, is_nan, nan, value, "");
 }
 
+static bool is_float(const struct tl *tl, LLVMTypeRef type)
+{
+    return type == tl->t.f32 || type == tl->t.f64 || type == tl->t.v4f32 || type == tl->t.v2f64;
+}
+
 LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value)
 {
-    if (!tl->optimise || tl->det) { /* det makes NaNs canonical, whatever was folded */
+    if (tl->det) { /* makes NaNs canonical, whatever was folded */
         return value;
     }
     LLVMTypeRef type = LLVMTypeOf(value);
-    return tl_intrinsic(tl, "llvm.arithmetic.fence", &type, 1, &value, 1);
+    LLVMTypeRef fenced = is_float(tl, type) ? type : tl->t.v2f64;
+    if (fenced != type) {
+        value = LLVMBuildBitCast(tl->at, value, fenced, "");
+    }
+    value = tl_intrinsic(tl, "llvm.arithmetic.fence", &fenced, 1, &value, 1);
+    return fenced == type ? value : LLVMBuildBitCast(tl->at, value, type, "");
+}
+
+LLVMValueRef tl_hidden(struct tl *tl, LLVMValueRef value)
+{
+    return LLVMIsConstant(value) ? tl_opaque(tl, value) : value;
+}
+
+bool tl_may_fold(const struct tl *tl, LLVMValueRef value)
+{
+    while (LLVMIsABitCastInst(value)) {
+        value = LLVMGetOperand(value, 0);
+    }
+    if (LLVMIsConstant(value)) {
+        return true;
+    }
+    return !is_float(tl, LLVMTypeOf(value)) && !LLVMIsALoadInst(value) && !LLVMIsAPHINode(value) &&
+           !LLVMIsAArgument(value);
 }
 
 static bool folds_away(LLVMValueRef constant)
@@ -113,6 +145,7 @@ LLVMValueRef tl_float_min_max(struct tl_func *f, LLVMValueRef a, LLVMValueRef b,
     struct tl *tl = f->tl;
     LLVMTypeRef type = LLVMTypeOf(a);
     LLVMTypeRef bits = int_of(tl, type);
+    bool chosen = LLVMIsConstant(a) || LLVMIsConstant(b);
     LLVMRealPredicate before = max ? LLVMRealOGT : LLVMRealOLT;
     LLVMValueRef a_first = LLVMBuildFCmp(tl->at, before, a, b, "");
     LLVMValueRef b_first = LLVMBuildFCmp(tl->at, before, b, a, "");
@@ -125,7 +158,8 @@ LLVMValueRef tl_float_min_max(struct tl_func *f, LLVMValueRef a, LLVMValueRef b,
     LLVMValueRef number = LLVMBuildBitCast(tl->at, both, type, "");
     LLVMValueRef nan = tl_float_binary(f, LLVMFAdd, a, b);
     LLVMValueRef any_nan = LLVMBuildFCmp(tl->at, LLVMRealUNO, a, b, "");
-    return LLVMBuildSelect(tl->at, any_nan, nan, number, "");
+    LLVMValueRef result = LLVMBuildSelect(tl->at, any_nan, nan, number, "");
+    return chosen ? tl_opaque(tl, result) : result;
 }
 
 static void binary(struct tl_func *f, uint8_t type, LLVMOpcode op)
@@ -245,7 +279,7 @@ static void float_min_max(struct tl_func *f, uint8_t type, bool max)
 /* Rounding and the square root: as arithmetic, a NaN comes out quiet. */
 static void float_unary(struct tl_func *f, uint8_t type, const char *name)
 {
-    LLVMValueRef value = tl_pop_number(f);
+    LLVMValueRef value = tl_hidden(f->tl, tl_pop_number(f));
     LLVMTypeRef llvm_type = LLVMTypeOf(value);
     LLVMValueRef result = tl_intrinsic(f->tl, name, &llvm_type, 1, &value, 1);
     tl_push_flags(f, type, result, tl_nan_flag(f, llvm_type));
@@ -254,7 +288,7 @@ static void float_unary(struct tl_func *f, uint8_t type, const char *name)
 /* abs, neg and copysign work on bits: of a NaN too. */
 static void float_abs(struct tl_func *f, uint8_t type)
 {
-    LLVMValueRef value = tl_pop(f);
+    LLVMValueRef value = tl_hidden(f->tl, tl_pop(f));
     LLVMTypeRef llvm_type = LLVMTypeOf(value);
     tl_push(f, type, tl_intrinsic(f->tl, "llvm.fabs", &llvm_type, 1, &value, 1));
 }
@@ -267,7 +301,7 @@ static void float_neg(struct tl_func *f, uint8_t type)
 static void float_copysign(struct tl_func *f, uint8_t type)
 {
     LLVMValueRef sign = tl_pop(f);
-    LLVMValueRef value = tl_pop(f);
+    LLVMValueRef value = tl_hidden(f->tl, tl_pop(f));
     LLVMTypeRef llvm_type = LLVMTypeOf(value);
     LLVMValueRef args[2] = {value, sign};
     tl_push(f, type, tl_intrinsic(f->tl, "llvm.copysign", &llvm_type, 1, args, 2));
@@ -325,10 +359,7 @@ static void convert(struct tl_func *f, uint8_t to, LLVMOpcode op)
 static void demote(struct tl_func *f)
 {
     struct tl *tl = f->tl;
-    LLVMValueRef value = tl_pop_number(f);
-    if (LLVMIsAFPExtInst(value)) {
-        value = tl_opaque(tl, value);
-    }
+    LLVMValueRef value = tl_opaque(tl, tl_pop_number(f));
     LLVMValueRef result = LLVMBuildFPTrunc(tl->at, value, tl->t.f32, "");
     tl_push_flags(f, WASM_F32, result, tl_nan_flag(f, tl->t.f32));
 }
@@ -340,10 +371,11 @@ static void promote(struct tl_func *f)
     tl_push_flags(f, WASM_F64, result, tl_nan_flag(f, tl->t.f64));
 }
 
-static void reinterpret(struct tl_func *f, uint8_t to)
+static void convert_to_float(struct tl_func *f, uint8_t to, LLVMOpcode op)
 {
-    LLVMValueRef value = tl_pop(f);
-    tl_push(f, to, LLVMBuildBitCast(f->tl->at, value, tl_valtype(f->tl, to), ""));
+    struct tl *tl = f->tl;
+    LLVMValueRef value = LLVMBuildCast(tl->at, op, tl_pop(f), tl_valtype(tl, to), "");
+    tl_push(f, to, LLVMIsConstant(value) ? value : tl_opaque(tl, value));
 }
 
 static void extend_low(struct tl_func *f, uint8_t type, LLVMTypeRef low)
@@ -493,19 +525,19 @@ static bool conversion(struct tl_func *f, const struct wasm_instr *instr)
     case WASM_OP_I64_TRUNC_SAT_F32_U:
     case WASM_OP_I64_TRUNC_SAT_F64_U: truncate_sat(f, WASM_I64, "llvm.fptoui.sat"); return true;
     case WASM_OP_F32_CONVERT_I32_S:
-    case WASM_OP_F32_CONVERT_I64_S: convert(f, WASM_F32, LLVMSIToFP); return true;
+    case WASM_OP_F32_CONVERT_I64_S: convert_to_float(f, WASM_F32, LLVMSIToFP); return true;
     case WASM_OP_F32_CONVERT_I32_U:
-    case WASM_OP_F32_CONVERT_I64_U: convert(f, WASM_F32, LLVMUIToFP); return true;
+    case WASM_OP_F32_CONVERT_I64_U: convert_to_float(f, WASM_F32, LLVMUIToFP); return true;
     case WASM_OP_F64_CONVERT_I32_S:
-    case WASM_OP_F64_CONVERT_I64_S: convert(f, WASM_F64, LLVMSIToFP); return true;
+    case WASM_OP_F64_CONVERT_I64_S: convert_to_float(f, WASM_F64, LLVMSIToFP); return true;
     case WASM_OP_F64_CONVERT_I32_U:
-    case WASM_OP_F64_CONVERT_I64_U: convert(f, WASM_F64, LLVMUIToFP); return true;
+    case WASM_OP_F64_CONVERT_I64_U: convert_to_float(f, WASM_F64, LLVMUIToFP); return true;
     case WASM_OP_F32_DEMOTE_F64: demote(f); return true;
     case WASM_OP_F64_PROMOTE_F32: promote(f); return true;
-    case WASM_OP_I32_REINTERPRET_F32: reinterpret(f, WASM_I32); return true;
-    case WASM_OP_I64_REINTERPRET_F64: reinterpret(f, WASM_I64); return true;
-    case WASM_OP_F32_REINTERPRET_I32: reinterpret(f, WASM_F32); return true;
-    case WASM_OP_F64_REINTERPRET_I64: reinterpret(f, WASM_F64); return true;
+    case WASM_OP_I32_REINTERPRET_F32: convert(f, WASM_I32, LLVMBitCast); return true;
+    case WASM_OP_I64_REINTERPRET_F64: convert(f, WASM_I64, LLVMBitCast); return true;
+    case WASM_OP_F32_REINTERPRET_I32: convert_to_float(f, WASM_F32, LLVMBitCast); return true;
+    case WASM_OP_F64_REINTERPRET_I64: convert_to_float(f, WASM_F64, LLVMBitCast); return true;
     default: return false;
     }
 }

@@ -319,6 +319,10 @@ static void replace(struct tl_func *f, const struct wasm_instr *instr, LLVMTypeR
     struct tl *tl = f->tl;
     LLVMValueRef lane = narrow_to_lane(f, type, tl_pop(f));
     LLVMValueRef value = tl_pop_as(f, type);
+    if (type == tl->t.v4f32 || type == tl->t.v2f64) {
+        lane = tl_hidden(tl, lane);
+        value = tl_hidden(tl, value);
+    }
     push(f, LLVMBuildInsertElement(tl->at, value, lane, tl_i32(tl, instr->lane), ""));
 }
 
@@ -347,8 +351,8 @@ static void float_min_max(struct tl_func *f, LLVMTypeRef type, bool max)
 static void float_choose(struct tl_func *f, LLVMTypeRef type, bool max)
 {
     struct tl *tl = f->tl;
-    LLVMValueRef b = tl_pop_as(f, type);
-    LLVMValueRef a = tl_pop_as(f, type);
+    LLVMValueRef b = tl_hidden(tl, tl_pop_as(f, type));
+    LLVMValueRef a = tl_hidden(tl, tl_pop_as(f, type));
     LLVMValueRef second = max ? LLVMBuildFCmp(tl->at, LLVMRealOLT, a, b, "")
                               : LLVMBuildFCmp(tl->at, LLVMRealOLT, b, a, "");
     push(f, LLVMBuildSelect(tl->at, second, b, a, ""));
@@ -356,13 +360,13 @@ static void float_choose(struct tl_func *f, LLVMTypeRef type, bool max)
 
 static void float_unary(struct tl_func *f, LLVMTypeRef type, const char *name)
 {
-    LLVMValueRef value = tl_pop_number_as(f, type);
+    LLVMValueRef value = tl_hidden(f->tl, tl_pop_number_as(f, type));
     push_float(f, tl_intrinsic(f->tl, name, &type, 1, &value, 1));
 }
 
 static void float_abs(struct tl_func *f, LLVMTypeRef type)
 {
-    LLVMValueRef value = tl_pop_as(f, type);
+    LLVMValueRef value = tl_hidden(f->tl, tl_pop_as(f, type));
     push(f, tl_intrinsic(f->tl, "llvm.fabs", &type, 1, &value, 1));
 }
 
@@ -397,17 +401,16 @@ static void convert(struct tl_func *f, LLVMOpcode op, LLVMTypeRef to)
     if (lane_count(to) == 2) {
         value = pick(f, value, 0, 2);
     }
-    push(f, LLVMBuildCast(tl->at, op, value, to, ""));
+    value = LLVMBuildCast(tl->at, op, value, to, "");
+    push(f, LLVMIsConstant(value) ? value : tl_opaque(tl, value));
 }
 
 static void demote(struct tl_func *f)
 {
     struct tl *tl = f->tl;
-    LLVMValueRef value = tl_pop_number_as(f, tl->t.v2f64);
-    if (LLVMIsAFPExtInst(value)) {
-        value = tl_opaque(tl, value);
-    }
-    push_float(f, fill_with_zero(f, LLVMBuildFPTrunc(tl->at, value, tl->t.v2f32, "")));
+    LLVMValueRef value = tl_opaque(tl, tl_pop_number_as(f, tl->t.v2f64));
+    value = fill_with_zero(f, LLVMBuildFPTrunc(tl->at, value, tl->t.v2f32, ""));
+    push_float(f, tl_opaque(tl, value));
 }
 
 static void promote(struct tl_func *f)
@@ -477,8 +480,8 @@ static bool memory(struct tl_func *f, const struct wasm_instr *instr)
     case WASM_OP_V128_LOAD32X2_U: load_extend(f, instr, t->v2i32, t->v2i64, false); return true;
     case WASM_OP_V128_LOAD8_SPLAT: load_splat(f, instr, t->v16i8); return true;
     case WASM_OP_V128_LOAD16_SPLAT: load_splat(f, instr, t->v8i16); return true;
-    case WASM_OP_V128_LOAD32_SPLAT: load_splat(f, instr, t->v4i32); return true;
-    case WASM_OP_V128_LOAD64_SPLAT: load_splat(f, instr, t->v2i64); return true;
+    case WASM_OP_V128_LOAD32_SPLAT: load_splat(f, instr, t->v4f32); return true;
+    case WASM_OP_V128_LOAD64_SPLAT: load_splat(f, instr, t->v2f64); return true;
     case WASM_OP_V128_LOAD32_ZERO: load_zero(f, instr, t->v4i32); return true;
     case WASM_OP_V128_LOAD64_ZERO: load_zero(f, instr, t->v2i64); return true;
     case WASM_OP_V128_LOAD8_LANE: load_lane(f, instr, t->v16i8); return true;

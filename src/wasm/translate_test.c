@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
@@ -481,5 +482,66 @@ TEST(many_blocks_and_labels)
     }
 }
 
+struct marks {
+    uint32_t next;
+    clock_t half;
+};
+
+static void note_step(void *self, uint32_t done, uint32_t total)
+{
+    struct marks *marks = self;
+    CHECK_INT(done, ==, ++marks->next); /* one for each function */
+    if (done == total / 2) {
+        marks->half = clock();
+    }
+}
+
+/* Of functions that are all alike, half are done in half of the time; in more of it, as what comes
+ * before code generation is not counted. */
+TEST(progress_goes_with_time)
+{
+    enum { COUNT = 1000 };
+    static const uint8_t type[] = {0x60, 1, 0x7f, 1, 0x7f};
+    static const uint8_t work[] = {29,   0, 0x03, 0x7f, 0x20, 0,    0x20, 0,    0x6c, 0x41,
+                                   0xcd, 0, 0x70, 0x20, 0,    0x41, 1,    0x6b, 0x22, 0,
+                                   0x0d, 0, 0x20, 0,    0x6a, 0x41, 3,    0x6c, 0x0b, 0x0b};
+    begin_module();
+    begin_section(1);
+    put_bytes(&section, type, sizeof type);
+    end_section(1);
+    begin_section(COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        put(&section, 0);
+    }
+    end_section(3);
+    begin_section(COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        put_bytes(&section, work, sizeof work);
+    }
+    end_section(10);
+    for (int tier = WASM_TIER_O0; tier <= WASM_TIER_OPTIMISED; tier++) {
+        const struct wasm_options options = {WASM_MODE_GUARD, (enum wasm_tier)tier, WASM_CPU_V2,
+                                             false, false};
+        struct marks marks = {0};
+        const struct wasm_translate_progress progress = {note_step, &marks};
+        struct wm_diag diag = WM_DIAG_INIT;
+        struct wasm_translation translation = {0};
+        struct wm_arena arena;
+        wm_arena_init(&arena, 0);
+        struct wasm_module *module = parse(&arena);
+        REQUIRE(module);
+        clock_t begun = clock();
+        CHECK_INT(wasm_translate(module, &options, &progress, &translation, &diag), ==, 0);
+        clock_t ended = clock();
+        CHECK_INT(marks.next, ==, COUNT);
+        wm_test_note("%s: half of them after %.2f of the time", wasm_tier_name(options.tier),
+                     (double)(marks.half - begun) / (double)(ended - begun));
+        CHECK(marks.half - begun > (ended - begun) / 3);
+        wasm_translate_release(&translation);
+        wm_arena_fini(&arena);
+    }
+}
+
 TEST_MAIN(TEST_CASE(every_instruction_at_O0), TEST_CASE(every_instruction_optimised),
-          TEST_CASE(inline_imports), TEST_CASE(memory_runs_out), TEST_CASE(many_blocks_and_labels))
+          TEST_CASE(inline_imports), TEST_CASE(memory_runs_out), TEST_CASE(many_blocks_and_labels),
+          TEST_CASE(progress_goes_with_time))
