@@ -311,28 +311,17 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *self)
 {
     struct tl *tl = self;
     LLVMDiagnosticSeverity severity = LLVMGetDiagInfoSeverity(info);
-<<<<<<< HEAD
-    if (severity == LLVMDSRemark) {
-        tl->written++;
-        if (tl->progress && tl->progress->step && tl->written < tl->part.end - tl->part.first) {
-            tl->progress->step(tl->progress->self, tl->written, tl->part.end - tl->part.first);
-        }
-    } else if (severity == LLVMDSError && !tl->failed) {
-        char *text = LLVMGetDiagInfoDescription(info);
-        tl->failed = wm_diag_set(tl->diag, WM_E_COMPILER, "LLVM: %s", text);
-        LLVMDisposeMessage(text);
-=======
     if (severity != LLVMDSRemark && severity != LLVMDSError) {
         return;
->>>>>>> main
     }
     char *text = LLVMGetDiagInfoDescription(info);
     if (severity == LLVMDSError) {
         tl->failed =
             tl->failed ? tl->failed : wm_diag_set(tl->diag, WM_E_COMPILER, "LLVM: %s", text);
     } else if (strstr(text, " instructions in function") &&
-               ++tl->written < tl->module->body_count && tl->progress && tl->progress->step) {
-        tl->progress->step(tl->progress->self, tl->written, tl->module->body_count);
+               ++tl->written < tl->part.end - tl->part.first && tl->progress &&
+               tl->progress->step) {
+        tl->progress->step(tl->progress->self, tl->written, tl->part.end - tl->part.first);
     }
     LLVMDisposeMessage(text);
 }

@@ -523,6 +523,7 @@ TEST(progress_goes_with_time)
         const struct wasm_options options = {WASM_MODE_GUARD, (enum wasm_tier)tier, WASM_CPU_V2,
                                              false, false};
         struct marks marks = {0};
+        const struct wasm_translate_part part = {.end = COUNT, .thunks = true};
         const struct wasm_translate_progress progress = {note_step, &marks};
         struct wm_diag diag = WM_DIAG_INIT;
         struct wasm_translation translation = {0};
@@ -531,7 +532,7 @@ TEST(progress_goes_with_time)
         struct wasm_module *module = parse(&arena);
         REQUIRE(module);
         clock_t begun = clock();
-        CHECK_INT(wasm_translate(module, &options, &progress, &translation, &diag), ==, 0);
+        CHECK_INT(wasm_translate(module, &options, &part, &progress, &translation, &diag), ==, 0);
         clock_t ended = clock();
         CHECK_INT(marks.next, ==, COUNT);
         wm_test_note("%s: half of them after %.2f of the time", wasm_tier_name(options.tier),
