@@ -1,10 +1,9 @@
 /* version.c: what this build is, and what it found on this machine. */
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <wardmote/version.h>
 
+#include "wasm/cache.h"
 #include "wasm/compile.h"
 #include "wasm/object.h"
 #include "wasm/options.h"
@@ -24,19 +23,6 @@ static const char *cpu_name(enum wasm_cpu cpu)
     return "unknown";
 }
 
-/* As cache.h says; asked without making the folder. */
-static const char *default_cache(char *out, size_t out_bytes)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int len = -1;
-    if (xdg && xdg[0] == '/') {
-        len = snprintf(out, out_bytes, "%s/wardmote", xdg);
-    } else if (home && home[0]) {
-        len = snprintf(out, out_bytes, "%s/.cache/wardmote", home);
-    }
-    return len > 0 && (size_t)len < out_bytes ? out : NULL;
-}
-
 void wm_build_info(struct wm_build_info *out)
 {
     static char compiler[PATH_MAX], cache[PATH_MAX];
@@ -44,7 +30,7 @@ void wm_build_info(struct wm_build_info *out)
         .version = WARDMOTE_VERSION,
         .cpu = cpu_name(wasm_cpu_of_this_machine()),
         .compiler_path = wasm_compiler_path(compiler, NULL) == 0 ? compiler : NULL,
-        .cache_path = default_cache(cache, sizeof cache),
+        .cache_path = wasm_cache_default_path(cache, NULL) == 0 ? cache : NULL,
         .abi = WASM_ABI_VERSION,
         .compiler = WASM_COMPILER_VERSION,
     };

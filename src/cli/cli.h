@@ -64,6 +64,10 @@ bool cli_number(const char *text, uint64_t *out);
 /* With k, m, g (powers of 1024) allowed, in either case. */
 bool cli_bytes(const char *text, uint64_t *out);
 
+/* Which of `names` the text is, or -1. */
+int cli_choice(const char *text, const char *const *names, size_t count);
+extern const char *const cli_modes[3]; /* as enum wm_mode counts */
+
 /* "did you mean" for a mistyped word: the closest of `words`, or NULL. */
 const char *cli_nearest(const char *word, const char *const *words, size_t count);
 

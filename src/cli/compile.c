@@ -34,6 +34,7 @@ static const struct cli_option options[] = {
 static int take(void *self, int id, const char *value)
 {
     struct request *request = self;
+    int choice;
     switch (id) {
     case CLI_ARGUMENT:
         if (request->module) {
@@ -42,16 +43,12 @@ static int take(void *self, int id, const char *value)
         request->module = value;
         return 0;
     case OPTION_MODE:
-        if (strcmp(value, "guard") == 0) {
-            request->options.mode = WM_MODE_GUARD;
-        } else if (strcmp(value, "check") == 0) {
-            request->options.mode = WM_MODE_CHECK;
-        } else if (strcmp(value, "det") == 0) {
-            request->options.mode = WM_MODE_DET;
-        } else {
+        choice = cli_choice(value, cli_modes, WM_COUNT_OF(cli_modes));
+        if (choice < 0) {
             return cli_error(CLI_USAGE,
                              "compile: --mode %s: not usable: expected guard, check or det", value);
         }
+        request->options.mode = (enum wm_mode)choice;
         return 0;
     case OPTION_TIER:
         if (strcmp(value, "O0") == 0) {

@@ -200,6 +200,18 @@ static size_t distance(const char *a, const char *b)
     return rows[m][n];
 }
 
+const char *const cli_modes[3] = {"guard", "check", "det"};
+
+int cli_choice(const char *text, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 const char *cli_nearest(const char *word, const char *const *words, size_t count)
 {
     const char *best = NULL;

@@ -101,26 +101,23 @@ static int take_env(struct request *request, const char *value)
 
 static int take_mode(struct request *request, const char *value)
 {
-    static const char *const names[] = {"guard", "check", "det"};
-    for (size_t i = 0; i < WM_COUNT_OF(names); i++) {
-        if (strcmp(value, names[i]) == 0) {
-            request->config.options.mode = (enum wm_mode)i;
-            return 0;
-        }
+    int choice = cli_choice(value, cli_modes, WM_COUNT_OF(cli_modes));
+    if (choice < 0) {
+        return wrong("mode", value, "guard, check or det");
     }
-    return wrong("mode", value, "guard, check or det");
+    request->config.options.mode = (enum wm_mode)choice;
+    return 0;
 }
 
 static int take_tier(struct request *request, const char *value)
 {
-    static const char *const names[] = {"soon", "optimised", "O0"};
-    for (size_t i = 0; i < WM_COUNT_OF(names); i++) {
-        if (strcmp(value, names[i]) == 0) {
-            request->config.options.when = (enum wm_when)i;
-            return 0;
-        }
+    static const char *const names[] = {"soon", "optimised", "O0"}; /* as enum wm_when counts */
+    int choice = cli_choice(value, names, WM_COUNT_OF(names));
+    if (choice < 0) {
+        return wrong("tier", value, "soon, optimised or O0");
     }
-    return wrong("tier", value, "soon, optimised or O0");
+    request->config.options.when = (enum wm_when)choice;
+    return 0;
 }
 
 static int take(void *self, int id, const char *value)
@@ -175,7 +172,6 @@ static int take(void *self, int id, const char *value)
 static void print_json(const struct wm_run_report *report, const char *module, int status,
                        const char *error)
 {
-    static const char *const modes[] = {"guard", "check", "det"};
     static const char *const tiers[] = {"O0", "optimised"};
     struct cli_json out = cli_json_begin(stderr);
     cli_json_text(&out, "module", module);
@@ -183,7 +179,7 @@ static void print_json(const struct wm_run_report *report, const char *module, i
     cli_json_text(&out, "error", error);
     if (!error) {
         cli_json_text(&out, "trap", report->trap ? wm_trap_text(report->trap) : NULL);
-        cli_json_text(&out, "mode", modes[report->module.mode]);
+        cli_json_text(&out, "mode", cli_modes[report->module.mode]);
         cli_json_text(&out, "tier", tiers[report->module.tier]);
         cli_json_bool(&out, "cached", report->module.cached);
         cli_json_bool(&out, "background", report->module.background);

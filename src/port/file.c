@@ -2,6 +2,7 @@
 #include "port/file.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -103,6 +104,20 @@ void port_file_close(struct libos_file *file)
 void port_file_poll(struct libos_file *file, struct libos_poll_item *item)
 {
     item->source = port_file_of(file)->fd;
+}
+
+int port_stream_set_flags(struct libos_file *file, uint32_t status_flags)
+{
+    /* LIBOS_NONBLOCK is ours, the others mean nothing on a stream. */
+    (void)file;
+    (void)status_flags;
+    return 0;
+}
+
+uint64_t port_stream_readable_bytes(struct libos_file *file)
+{
+    int bytes = 0;
+    return ioctl(port_file_of(file)->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
 }
 
 size_t port_iov_advance(struct libos_iov *iov, size_t count, size_t done)

@@ -58,6 +58,9 @@ int port_file_stat(struct libos_file *file, struct libos_stat *out);
 void port_file_close(struct libos_file *file);
 void port_times_to(const struct libos_times *times, struct timespec out[2]);
 void port_file_poll(struct libos_file *file, struct libos_poll_item *item);
+/* Of pipes, terminals and sockets. */
+int port_stream_set_flags(struct libos_file *file, uint32_t status_flags);
+uint64_t port_stream_readable_bytes(struct libos_file *file);
 /* Removes the first `done` bytes from the iovs; returns how many iovs are left, moved to the front.
  */
 size_t port_iov_advance(struct libos_iov *iov, size_t count, size_t done);

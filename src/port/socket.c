@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -142,19 +141,6 @@ static int socket_shutdown(struct libos_file *file, bool reading, bool writing)
     return PORT_CALL(shutdown(port_file_of(file)->fd, how)) != 0 ? -errno : 0;
 }
 
-static int socket_set_flags(struct libos_file *file, uint32_t status_flags)
-{
-    (void)file; /* LIBOS_NONBLOCK is ours, the others mean nothing on a socket */
-    (void)status_flags;
-    return 0;
-}
-
-static uint64_t socket_readable_bytes(struct libos_file *file)
-{
-    int bytes = 0;
-    return ioctl(port_file_of(file)->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
-}
-
 static int adopt_socket(struct libos *os, int fd, uint32_t flags, struct libos_file **out)
 {
     struct stat found;
@@ -200,16 +186,16 @@ const struct libos_file_ops port_socket_ops = {
     .read = socket_read,
     .write = socket_send,
     .stat = port_file_stat,
-    .set_flags = socket_set_flags,
+    .set_flags = port_stream_set_flags,
     .poll = port_file_poll,
-    .readable_bytes = socket_readable_bytes,
+    .readable_bytes = port_stream_readable_bytes,
     .socket = &connection_calls,
 };
 
 const struct libos_file_ops port_listener_ops = {
     .close = port_file_close,
     .stat = port_file_stat,
-    .set_flags = socket_set_flags,
+    .set_flags = port_stream_set_flags,
     .poll = port_file_poll,
     .socket = &listener_calls,
 };

@@ -6,7 +6,6 @@
  * there: the signal ends it too, as its handler has no SA_RESTART. */
 #include "port/file.h"
 
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "libos/poll.h"
@@ -125,26 +124,12 @@ static int64_t stream_write(struct libos_file *file, const struct libos_iov *iov
     return write_rest(file, iov, count, done, total);
 }
 
-static int stream_set_flags(struct libos_file *file, uint32_t status_flags)
-{
-    /* LIBOS_NONBLOCK is ours, the others mean nothing on a stream. */
-    (void)file;
-    (void)status_flags;
-    return 0;
-}
-
-static uint64_t stream_readable_bytes(struct libos_file *file)
-{
-    int bytes = 0;
-    return ioctl(port_file_of(file)->fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
-}
-
 const struct libos_file_ops port_stream_ops = {
     .close = port_file_close,
     .read = stream_read,
     .write = stream_write,
     .stat = port_file_stat,
-    .set_flags = stream_set_flags,
+    .set_flags = port_stream_set_flags,
     .poll = port_file_poll,
-    .readable_bytes = stream_readable_bytes,
+    .readable_bytes = port_stream_readable_bytes,
 };

@@ -72,8 +72,7 @@ static void hex(char *out, const uint8_t *bytes, size_t len)
 
 /* --- Opening --- */
 
-/* $XDG_CACHE_HOME/wardmote, else ~/.cache/wardmote; makes what lies above it too. */
-static int default_path(char out[PATH_MAX], struct wm_diag *diag)
+int wasm_cache_default_path(char out[PATH_MAX], struct wm_diag *diag)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int wanted;
@@ -89,12 +88,16 @@ static int default_path(char out[PATH_MAX], struct wm_diag *diag)
     if (wanted >= PATH_MAX) {
         return wm_diag_set(diag, -ENAMETOOLONG, "cache: the path of its folder is too long");
     }
-    for (char *slash = strchr(out + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    return 0;
+}
+
+static void make_folders_above(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
-        (void)mkdir(out, 0700); /* what fails here fails again below, where it is reported */
+        (void)mkdir(path, 0700); /* what fails here fails again below, where it is reported */
         *slash = '/';
     }
-    return 0;
 }
 
 /* Opens the folder `name`, made where it is missing; it must be ours alone to write to. The user
@@ -177,10 +180,11 @@ int wasm_cache_open(const char *path, struct wasm_cache **out, struct wm_diag *d
     char text[PATH_MAX];
     int err;
     if (!path) {
-        err = default_path(text, diag);
+        err = wasm_cache_default_path(text, diag);
         if (err) {
             return err;
         }
+        make_folders_above(text);
         path = text;
     }
     struct wasm_cache *cache = wm_alloc_zero(1, sizeof *cache);

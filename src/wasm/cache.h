@@ -16,6 +16,7 @@
 #ifndef WM_WASM_CACHE_H
 #define WM_WASM_CACHE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ struct wasm_cache;
 /* Makes the folder where it is missing. path NULL: the default. Refuses (WM_E_DENIED) a folder that
  * belongs to somebody else or that others may write to. */
 WM_MUST_CHECK int wasm_cache_open(const char *path, struct wasm_cache **out, struct wm_diag *diag);
+/* The default: $XDG_CACHE_HOME/wardmote, else ~/.cache/wardmote. WM_E_MISSING: neither is set to a
+ * full path. Makes nothing. */
+WM_MUST_CHECK int wasm_cache_default_path(char out[PATH_MAX], struct wm_diag *diag);
 void wasm_cache_close(struct wasm_cache *cache);
 const char *wasm_cache_path(const struct wasm_cache *cache); /* borrowed */
 

@@ -564,6 +564,13 @@ TEST(the_default_place_follows_the_environment)
     unsetenv("XDG_CACHE_HOME");
     unsetenv("HOME");
     CHECK_INT(wasm_cache_open(NULL, &cache, &diag), ==, WM_E_MISSING);
+    char told[PATH_MAX];
+    setenv("HOME", "relative", 1);
+    CHECK_INT(wasm_cache_default_path(told, NULL), ==, WM_E_MISSING);
+    setenv("HOME", "/no/such/home", 1);
+    CHECK_INT(wasm_cache_default_path(told, NULL), ==, 0);
+    CHECK_STR(told, "/no/such/home/.cache/wardmote");
+    CHECK(!exists("/no"));
     leave(&place);
 }
 

@@ -570,7 +570,9 @@ static enum wasm_trap host_fork(struct wasm_caller *caller, union wasm_value *va
         *status = -1;
         return wasm_call(caller->store, wasm_instance_func(caller->instance, FUNC_loop), values);
     }
-    waitpid(child, status, 0);
+    while (waitpid(child, status, 0) < 0 && errno == EINTR) {
+        /* the deadline is the parent's too */
+    }
     return WASM_TRAP_NONE;
 }
 
@@ -580,7 +582,7 @@ TEST(a_child_forked_in_a_host_function_keeps_its_deadline)
     uint32_t result;
     int status = 0;
     REQUIRE(start(&guest, host_fork, &status, NULL));
-    wasm_store_set_deadline(guest.store, wasm_clock_ns() + 2000000000);
+    wasm_store_set_deadline(guest.store, wasm_clock_ns() + 300000000);
     fflush(stdout);
     enum wasm_trap trap = call(&guest, FUNC_call_host, 0, &result);
     if (status == -1) { /* only the child sees this */

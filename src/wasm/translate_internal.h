@@ -230,6 +230,8 @@ LLVMValueRef tl_canonical(struct tl_func *f, LLVMValueRef value, uint8_t flags);
 /* Keep LLVM from folding in a way that hands a signalling NaN on (translate_numeric.c): any float
  * or vector, a constant that may fold away, any constant. */
 LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value);
+/* The value, and nothing that LLVM could know about it: floats, and vectors of any kind. */
+LLVMValueRef tl_fence(struct tl *tl, LLVMValueRef value);
 LLVMValueRef tl_opaque_constant(struct tl *tl, LLVMValueRef value);
 LLVMValueRef tl_hidden(struct tl *tl, LLVMValueRef value);
 /* Whether a vector's lanes, seen as floats, may turn out to be constant. */

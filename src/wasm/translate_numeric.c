@@ -72,9 +72,12 @@ static bool is_float(const struct tl *tl, LLVMTypeRef type)
 
 LLVMValueRef tl_opaque(struct tl *tl, LLVMValueRef value)
 {
-    if (tl->det) { /* makes NaNs canonical, whatever was folded */
-        return value;
-    }
+    /* det makes NaNs canonical, whatever was folded. */
+    return tl->det ? value : tl_fence(tl, value);
+}
+
+LLVMValueRef tl_fence(struct tl *tl, LLVMValueRef value)
+{
     LLVMTypeRef type = LLVMTypeOf(value);
     LLVMTypeRef fenced = is_float(tl, type) ? type : tl->t.v2f64;
     if (fenced != type) {
