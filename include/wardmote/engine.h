@@ -118,7 +118,8 @@ WM_EXPORT WM_MUST_CHECK int wm_module_load_bytes(struct wm_engine *engine, const
                                                  const struct wm_module_options *options,
                                                  struct wm_module **out, struct wm_diag *diag);
 WM_EXPORT void wm_module_free(struct wm_module *module);
-/* Adds its functions to /tmp/perf-PID.map, so that Linux perf shows their names for this process. */
+/* Adds its functions to /tmp/perf-PID.map, so that Linux perf shows their names for this process.
+ */
 WM_EXPORT WM_MUST_CHECK int wm_module_perf_map(const struct wm_module *module,
                                                struct wm_diag *diag);
 WM_EXPORT void wm_module_info(const struct wm_module *module, struct wm_module_info *out);

@@ -29,7 +29,7 @@ struct wm_run_config {
     const char *const *invoke_args;
     size_t invoke_arg_count;
     const char *cache_path; /* as in wm_engine_config */
-    bool perf_map; /* see wm_module_perf_map */
+    bool perf_map;          /* see wm_module_perf_map */
     wm_progress *progress;
     void *progress_self;
 };

@@ -11,7 +11,8 @@
 
 /* len 0 gives a unique pointer. Released by wm_free. */
 WM_MUST_CHECK void *wm_alloc(size_t len);
-WM_MUST_CHECK void *wm_alloc_zero(size_t count, size_t len); /* NULL also when the product overflows */
+WM_MUST_CHECK void *wm_alloc_zero(size_t count,
+                                  size_t len); /* NULL also when the product overflows */
 /* On failure the old block stays valid. */
 WM_MUST_CHECK void *wm_realloc(void *old, size_t count, size_t len);
 WM_MUST_CHECK char *wm_strdup(const char *text);

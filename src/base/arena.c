@@ -61,8 +61,7 @@ void *wm_arena_take(struct wm_arena *arena, size_t count, size_t len)
         return NULL;
     }
     struct wm_arena_block *block = arena->newest;
-    if ((!block || need > block->room_bytes - arena->used_bytes) &&
-        !(block = grow(arena, need))) {
+    if ((!block || need > block->room_bytes - arena->used_bytes) && !(block = grow(arena, need))) {
         return NULL;
     }
     void *taken = block->bytes + arena->used_bytes;

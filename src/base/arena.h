@@ -26,8 +26,8 @@ void wm_arena_init(struct wm_arena *arena, size_t limit_bytes);
 /* Releases everything; the arena is as after init. */
 void wm_arena_fini(struct wm_arena *arena);
 
-/* Zeroed memory, aligned to 16; NULL when memory or the limit is exhausted, or count * len overflows.
- * A count or len of 0 gives a valid pointer to nothing. */
+/* Zeroed memory, aligned to 16; NULL when memory or the limit is exhausted, or count * len
+ * overflows. A count or len of 0 gives a valid pointer to nothing. */
 WM_MUST_CHECK void *wm_arena_take(struct wm_arena *arena, size_t count, size_t len);
 /* A NUL-terminated copy. */
 WM_MUST_CHECK char *wm_arena_str(struct wm_arena *arena, struct wm_view text);

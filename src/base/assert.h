@@ -8,7 +8,7 @@
 
 #include "base/compiler.h"
 
-#define WM_ASSERT(condition)                                                                       \
+#define WM_ASSERT(condition) \
     (WM_LIKELY(condition) ? (void)0 : wm_assert_fail(__FILE__, __LINE__, #condition))
 #define WM_UNREACHABLE() wm_assert_fail(__FILE__, __LINE__, "unreachable")
 

@@ -26,8 +26,8 @@ void wm_diag_prefix(struct wm_diag *diag, const char *format, ...) WM_PRINTF(2, 
 /* Fills in "what: <text of code>" when nothing deeper did. Returns code. */
 int wm_diag_default(struct wm_diag *diag, int code, const char *what);
 
-/* Copies `len` bytes of untrusted text into out, as printable ASCII: other bytes become \xNN. Cuts to
- * fit and always terminates. Returns out. out_bytes >= 8. */
+/* Copies `len` bytes of untrusted text into out, as printable ASCII: other bytes become \xNN. Cuts
+ * to fit and always terminates. Returns out. out_bytes >= 8. */
 char *wm_diag_quote(char *out, size_t out_bytes, const void *text, size_t len);
 
 #endif

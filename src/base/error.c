@@ -6,7 +6,7 @@ const char *wm_error_name(int code)
 {
     switch (code) {
     case WM_OK: return "WM_OK";
-#define WM_ERROR_NAME(name, number, text)                                                          \
+#define WM_ERROR_NAME(name, number, text) \
     case -number: return "WM_E_" #name;
         WM_ERROR_TABLE(WM_ERROR_NAME)
 #undef WM_ERROR_NAME
@@ -20,7 +20,7 @@ const char *wm_error_text(int code)
 {
     switch (code) {
     case WM_OK: return "no error";
-#define WM_ERROR_TEXT(name, number, text)                                                          \
+#define WM_ERROR_TEXT(name, number, text) \
     case -number: return text;
         WM_ERROR_TABLE(WM_ERROR_TEXT)
 #undef WM_ERROR_TEXT

@@ -1,8 +1,8 @@
 /* fault.h: make the n-th allocation or the n-th I/O call fail.
  *
- * base/alloc.c and the folders that call the kernel (host/, port/) pass through wm_fault_here before
- * each operation. Outside tests nothing is armed and the cost is one load and one branch. A test
- * runs its body in a loop with n = 1, 2, 3... until the body succeeds without the fault having
+ * base/alloc.c and the folders that call the kernel (host/, port/) pass through wm_fault_here
+ * before each operation. Outside tests nothing is armed and the cost is one load and one branch. A
+ * test runs its body in a loop with n = 1, 2, 3... until the body succeeds without the fault having
  * fired, so every failure path is walked once (SQLite's method). Faults are armed for the calling
  * thread only. */
 #ifndef WM_BASE_FAULT_H

@@ -14,27 +14,27 @@
 
 #include "base/alloc.h"
 
-#define WM_VEC(type)                                                                               \
-    struct {                                                                                       \
-        type *items;                                                                               \
-        size_t count;                                                                              \
-        size_t room;                                                                               \
+#define WM_VEC(type)  \
+    struct {          \
+        type *items;  \
+        size_t count; \
+        size_t room;  \
     }
 
 /* Room for one more item: 0 or -ENOMEM. */
-#define wm_vec_reserve_one(vec)                                                                    \
-    ((vec)->count < (vec)->room                                                                    \
-         ? 0                                                                                       \
+#define wm_vec_reserve_one(vec) \
+    ((vec)->count < (vec)->room \
+         ? 0                    \
          : wm_vec_grow((void **)&(vec)->items, &(vec)->room, sizeof *(vec)->items))
 
-#define wm_vec_push(vec, ...)                                                                      \
+#define wm_vec_push(vec, ...) \
     (wm_vec_reserve_one(vec) == 0 ? ((vec)->items[(vec)->count++] = (__VA_ARGS__), 0) : -ENOMEM)
 
-#define wm_vec_fini(vec)                                                                           \
-    do {                                                                                           \
-        wm_free((vec)->items);                                                                     \
-        (vec)->items = NULL;                                                                       \
-        (vec)->count = (vec)->room = 0;                                                            \
+#define wm_vec_fini(vec)                \
+    do {                                \
+        wm_free((vec)->items);          \
+        (vec)->items = NULL;            \
+        (vec)->count = (vec)->room = 0; \
     } while (0)
 
 static inline int wm_vec_grow(void **items, size_t *room, size_t len)

@@ -67,7 +67,8 @@ static int missing(const char *what, const char *package)
                      package);
 }
 
-/* Where sdk/ lies: installed, or beside the build folder of a source tree (or build/sanitize in it). */
+/* Where sdk/ lies: installed, or beside the build folder of a source tree (or build/sanitize in
+ * it). */
 static bool find_sdk(char *out, size_t out_bytes)
 {
     static const char *const places[] = {"../share/wardmote/sdk", "../sdk", "../../sdk"};

@@ -9,27 +9,26 @@
  *
  *     R0 code(ctx, P0, P1, ..., Pn-1 [, more_params] [, more_results])
  *
- * with i32, i64, float, double, v128 (two 64-bit lanes in one vector register), ptr (funcref) and i64
- * (externref), and is called by the C convention of x86-64 with all arguments in registers: what does
- * not fit in them (wasm_abi_places) is passed in memory at more_params, 16 bytes (union wasm_value)
- * each, in order. The first result is returned; where a function has several, results 1... are written
- * to more_results, in the same form. Both lie in the caller's frame.
+ * with i32, i64, float, double, v128 (two 64-bit lanes in one vector register), ptr (funcref) and
+ * i64 (externref), and is called by the C convention of x86-64 with all arguments in registers:
+ * what does not fit in them (wasm_abi_places) is passed in memory at more_params, 16 bytes (union
+ * wasm_value) each, in order. The first result is returned; where a function has several,
+ * results 1... are written to more_results, in the same form. Both lie in the caller's frame.
  *
- * So a function never has stack arguments, and any function can jump to any other that gives the same
- * result: return_call is a jump. The jumping function's frame is gone by then, so it passes more_params
- * in budget->tail_params; a function reads all its parameters before it does anything else. There is
- * no other convention inside wasm, across modules and for host imports alike.
+ * So a function never has stack arguments, and any function can jump to any other that gives the
+ * same result: return_call is a jump. The jumping function's frame is gone by then, so it passes
+ * more_params in budget->tail_params; a function reads all its parameters before it does anything
+ * else. There is no other convention inside wasm, across modules and for host imports alike.
  *
- * (LLVM has a convention for tail calls, tailcc. Its callees pop at least 8 bytes, which costs 25 % on
- * call-bound code and 5 % on SQLite; this one costs nothing.)
+ * (LLVM has a convention for tail calls, tailcc. Its callees pop at least 8 bytes, which costs 25 %
+ * on call-bound code and 5 % on SQLite; this one costs nothing.)
  *
  * Two thunks per function type join this to C (both compiled into each object, per canonical type):
  *     void entry(ptr ctx, ptr code, ptr values)     C convention; values: arguments in, results out
  *                                                   (max(params, results) union wasm_value)
  *     R0 adapter(ptr binding, P0..., [more...])     looks like a wasm function whose ctx is a
- *                                                   struct wasm_host_binding; stores the arguments to
- *                                                   a values array, calls binding->call(binding,
- *                                                   values) with the C convention, loads the results
+ *                                                   struct wasm_host_binding; stores the arguments
+ * to a values array, calls binding->call(binding, values) with the C convention, loads the results
  *
  * Traps are `ud1` instructions (trap.h). Loads and stores that leave the memory fault in its guard
  * region (guard, det) or are checked (check). Stack overflow faults in the guest stack's guard;
@@ -67,15 +66,15 @@ struct wasm_budget {
 
 struct wasm_func { /* a function instance: what a funcref points to. 32 bytes */
     void *code;
-    void *ctx; /* struct wasm_ctx, or struct wasm_host_binding behind an adapter */
+    void *ctx;        /* struct wasm_ctx, or struct wasm_host_binding behind an adapter */
     uint32_t type_id; /* process-wide canonical id of its type; never 0 */
     uint32_t reserved;
     void (*entry)(void *ctx, void *code, union wasm_value *values);
 };
 
-/* A table element, kept inline so that call_indirect needs no second load. 32 bytes. An empty funcref
- * element is all zeroes: its type id matches no type, so the one comparison also finds null.
- * externref tables use `code` as the token and nothing else. */
+/* A table element, kept inline so that call_indirect needs no second load. 32 bytes. An empty
+ * funcref element is all zeroes: its type id matches no type, so the one comparison also finds
+ * null. externref tables use `code` as the token and nothing else. */
 struct wasm_table_elem {
     void *code;
     void *ctx;
@@ -102,10 +101,11 @@ struct wasm_host_binding {
     /* The runtime's own fields follow; compiled code does not know them. */
 };
 
-/* Services of the runtime, called with the C convention. They trap by leaving the guest's frames, so
- * they may not return; `uint32_t` operands are the wasm operands in their order. */
+/* Services of the runtime, called with the C convention. They trap by leaving the guest's frames,
+ * so they may not return; `uint32_t` operands are the wasm operands in their order. */
 struct wasm_services {
-    uint32_t (*memory_grow)(struct wasm_ctx *ctx, uint32_t delta_pages); /* old size or UINT32_MAX */
+    uint32_t (*memory_grow)(struct wasm_ctx *ctx,
+                            uint32_t delta_pages); /* old size or UINT32_MAX */
     void (*memory_init)(struct wasm_ctx *ctx, uint32_t data_idx, uint32_t dst, uint32_t src,
                         uint32_t len);
     void (*memory_copy)(struct wasm_ctx *ctx, uint32_t dst, uint32_t src, uint32_t len);
@@ -125,13 +125,13 @@ struct wasm_services {
 };
 
 struct wasm_ctx {
-    uint8_t *memory_base;                  /*  0: invariant; NULL without a memory */
-    struct wasm_memory_cell *memory;       /*  8: invariant */
-    const struct wasm_services *services;  /* 16: invariant */
-    const uint32_t *type_ids;              /* 24: invariant; process-wide id of each module type */
-    struct wasm_budget *budget;            /* 32: invariant */
-    struct wasm_instance *instance;        /* 40: the runtime's own */
-    uint64_t reserved[2];                  /* 48 */
+    uint8_t *memory_base;                 /*  0: invariant; NULL without a memory */
+    struct wasm_memory_cell *memory;      /*  8: invariant */
+    const struct wasm_services *services; /* 16: invariant */
+    const uint32_t *type_ids;             /* 24: invariant; process-wide id of each module type */
+    struct wasm_budget *budget;           /* 32: invariant */
+    struct wasm_instance *instance;       /* 40: the runtime's own */
+    uint64_t reserved[2];                 /* 48 */
 };
 #define WASM_CTX_FIXED_BYTES 64u
 _Static_assert(sizeof(struct wasm_ctx) == WASM_CTX_FIXED_BYTES, "abi");
@@ -141,9 +141,9 @@ _Static_assert(sizeof(union wasm_value) == 16, "abi");
 
 /* Byte offsets in the context, 16-aligned. */
 struct wasm_layout {
-    uint64_t imports;      /* struct wasm_import_func [imported_funcs] */
-    uint64_t tables;       /* struct wasm_table_cells * [table_count], imported ones first */
-    uint64_t globals;      /* 16 bytes each [global_count], imported ones first */
+    uint64_t imports; /* struct wasm_import_func [imported_funcs] */
+    uint64_t tables;  /* struct wasm_table_cells * [table_count], imported ones first */
+    uint64_t globals; /* 16 bytes each [global_count], imported ones first */
     uint64_t total_bytes;
 };
 
@@ -158,8 +158,8 @@ static inline struct wasm_layout wasm_abi_layout(uint32_t imported_funcs, uint32
     return layout;
 }
 
-/* Which parameters of a function travel in registers: six for integers and references, the context's
- * and those of the two pointers among them; eight for floats and vectors. */
+/* Which parameters of a function travel in registers: six for integers and references, the
+ * context's and those of the two pointers among them; eight for floats and vectors. */
 struct wasm_places {
     unsigned ints_left, floats_left;
     bool more_params; /* some do not fit */
@@ -197,7 +197,8 @@ static inline bool wasm_abi_next(struct wasm_places *places, uint8_t valtype)
 
 /* Frame cost of a function in `det` mode, in bytes, counted on the wasm code alone (doc/format/
  * fuel.md): charged to budget->frame_left at entry, given back at return. The compiler refuses a
- * function whose native frame is larger than this, so counted depth always ends before the stack. */
+ * function whose native frame is larger than this, so counted depth always ends before the stack.
+ */
 static inline uint64_t wasm_frame_cost(const struct wasm_functype *type,
                                        const struct wasm_body *body)
 {

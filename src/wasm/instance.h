@@ -26,8 +26,8 @@ struct wasm_caller {
     void *env;                      /* given at link time */
 };
 
-/* A host function: reads its arguments from `values` and leaves its results there. A value other than
- * WASM_TRAP_NONE ends the guest's call with that trap. Runs on the guest's stack with at least
+/* A host function: reads its arguments from `values` and leaves its results there. A value other
+ * than WASM_TRAP_NONE ends the guest's call with that trap. Runs on the guest's stack with at least
  * WASM_HOST_STACK_BYTES left. May call back into wasm. */
 typedef enum wasm_trap wasm_host_fn(struct wasm_caller *caller, union wasm_value *values);
 #define WASM_HOST_STACK_BYTES (UINT64_C(256) << 10)
@@ -35,15 +35,15 @@ typedef enum wasm_trap wasm_host_fn(struct wasm_caller *caller, union wasm_value
 struct wasm_host_func {
     const char *module;
     const char *name;
-    const char *signature; /* "iiI:i": parameters, colon, results; i i32, I i64, f f32, F f64, v v128,
-                              r funcref, e externref */
+    const char *signature; /* "iiI:i": parameters, colon, results; i i32, I i64, f f32, F f64, v
+                              v128, r funcref, e externref */
     wasm_host_fn *call;
 };
 
 struct wasm_extern {
     enum wasm_extern_kind kind;
     union {
-        const struct wasm_func *func;           /* another instance's, or: */
+        const struct wasm_func *func; /* another instance's, or: */
         struct wasm_memory *memory;
         struct wasm_table *table;
         struct wasm_global_cell *global;
@@ -66,9 +66,9 @@ typedef int wasm_resolve_fn(void *self, struct wm_view module, struct wm_view na
                             enum wasm_extern_kind kind, struct wasm_extern *out);
 
 /* Instantiates (4.5.4): resolves and checks each import (WM_E_UNLINKABLE names the import, what was
- * found and what to do), makes memory, tables, globals, runs active segments and the start function.
- * On WM_E_TRAP (WM_E_EXITED where the start function ended the program) the store's report tells, and
- * what happened until then stays. The object must outlive the store. */
+ * found and what to do), makes memory, tables, globals, runs active segments and the start
+ * function. On WM_E_TRAP (WM_E_EXITED where the start function ended the program) the store's
+ * report tells, and what happened until then stays. The object must outlive the store. */
 WM_MUST_CHECK int wasm_instance_new(struct wasm_store *store, const struct wasm_object *object,
                                     wasm_resolve_fn *resolve, void *resolve_self,
                                     struct wasm_instance **out, struct wm_diag *diag);
@@ -83,8 +83,8 @@ WM_MUST_CHECK int wasm_instance_export(struct wasm_instance *instance, struct wm
 /* The type of a function: borrowed value types. */
 struct wasm_functype wasm_func_type(const struct wasm_func *func);
 /* Calls: `values` holds the arguments and receives the results, max(params, results) of them.
- * WASM_TRAP_NONE on return. Reentrant from host functions (nesting at most WASM_CALL_NESTING_MAX), also
- * into another store; but from there not back into this one: WASM_TRAP_HOST. */
+ * WASM_TRAP_NONE on return. Reentrant from host functions (nesting at most WASM_CALL_NESTING_MAX),
+ * also into another store; but from there not back into this one: WASM_TRAP_HOST. */
 enum wasm_trap wasm_call(struct wasm_store *store, const struct wasm_func *func,
                          union wasm_value *values);
 #define WASM_CALL_NESTING_MAX 64

@@ -2,9 +2,9 @@
  *
  * A guest address is a struct that cannot be dereferenced. The host reaches guest bytes through the
  * functions below, each of which checks the whole range once. A window is a host pointer into guest
- * memory for the length of one host call: memory never moves, and it can only grow; but where memory
- * is shared with other threads its content may change while one looks, so what is decided upon must be
- * copied first (wasm_memory_read). */
+ * memory for the length of one host call: memory never moves, and it can only grow; but where
+ * memory is shared with other threads its content may change while one looks, so what is decided
+ * upon must be copied first (wasm_memory_read). */
 #ifndef WM_WASM_MEMORY_H
 #define WM_WASM_MEMORY_H
 

@@ -1,9 +1,9 @@
 /* object.h: a compiled module as a file (doc/format/object.md gives it to the byte).
  *
- * An object holds all that running a module needs: the machine code, and flat tables of the module's
- * types, imports, exports, functions, segments and names; the .wasm file is not read again. Code is
- * position-independent and constant, so loading is mapping: no relocation, no copy, pages shared by
- * all processes that run the module.
+ * An object holds all that running a module needs: the machine code, and flat tables of the
+ * module's types, imports, exports, functions, segments and names; the .wasm file is not read
+ * again. Code is position-independent and constant, so loading is mapping: no relocation, no copy,
+ * pages shared by all processes that run the module.
  *
  * Trust. The code in an object can do anything, so an object is only as good as where it came from:
  * it must come from the compiler process through the cache (cache.h), which authenticates it. The
@@ -11,8 +11,9 @@
  * damaged object is an error and never a wild read of ours. Checked once, when an object enters the
  * cache; wasm_object_open then only checks the header.
  *
- * All numbers little-endian. Every record below is a multiple of 8 bytes (16 where it holds a value)
- * without padding bytes, and each section starts at a multiple of 16; TEXT at a multiple of 4096. */
+ * All numbers little-endian. Every record below is a multiple of 8 bytes (16 where it holds a
+ * value) without padding bytes, and each section starts at a multiple of 16; TEXT at a multiple of
+ * 4096. */
 #ifndef WM_WASM_OBJECT_H
 #define WM_WASM_OBJECT_H
 
@@ -31,25 +32,27 @@
 #define WASM_COMPILER_VERSION 3u
 
 /* X(NAME, record type) in file order. */
-#define WASM_OBJECT_SECTIONS(X)                                                                    \
-    X(TYPES, struct wasm_object_type)                                                              \
-    X(IMPORTS, struct wasm_object_import)                                                          \
-    X(TABLES, struct wasm_object_table)     /* index space: imported ones first */                 \
-    X(GLOBALS, struct wasm_object_global)   /* index space */                                      \
-    X(EXPORTS, struct wasm_object_export)   /* sorted by name */                                   \
-    X(FUNCS, struct wasm_object_func)       /* index space; imports have no code */                \
-    X(ELEMS, struct wasm_object_elem)                                                              \
-    X(ELEM_INITS, struct wasm_object_init)                                                         \
-    X(DATAS, struct wasm_object_data)                                                              \
-    X(UNWIND, struct wasm_object_unwind)    /* sorted by code_offset */                            \
-    X(LINES, struct wasm_object_line)       /* sorted by code_offset; may be empty */              \
-    X(SOURCES, struct wasm_object_source)   /* sorted by wasm_offset; may be empty */              \
-    X(STRINGS, uint8_t)                     /* names, value types, constant expressions, files */  \
-    X(DATA, uint8_t)                        /* bytes of data segments */                           \
-    X(TEXT, uint8_t)                        /* code, then its constants */
+#define WASM_OBJECT_SECTIONS(X)                                                                 \
+    X(TYPES, struct wasm_object_type)                                                           \
+    X(IMPORTS, struct wasm_object_import)                                                       \
+    X(TABLES, struct wasm_object_table)   /* index space: imported ones first */                \
+    X(GLOBALS, struct wasm_object_global) /* index space */                                     \
+    X(EXPORTS, struct wasm_object_export) /* sorted by name */                                  \
+    X(FUNCS, struct wasm_object_func)     /* index space; imports have no code */               \
+    X(ELEMS, struct wasm_object_elem)                                                           \
+    X(ELEM_INITS, struct wasm_object_init)                                                      \
+    X(DATAS, struct wasm_object_data)                                                           \
+    X(UNWIND, struct wasm_object_unwind)  /* sorted by code_offset */                           \
+    X(LINES, struct wasm_object_line)     /* sorted by code_offset; may be empty */             \
+    X(SOURCES, struct wasm_object_source) /* sorted by wasm_offset; may be empty */             \
+    X(STRINGS, uint8_t)                   /* names, value types, constant expressions, files */ \
+    X(DATA, uint8_t)                      /* bytes of data segments */                          \
+    X(TEXT, uint8_t)                      /* code, then its constants */
 
 #define WASM_OBJECT_SECTION_ENUM(name, type) WASM_OBJECT_##name,
-enum wasm_object_section { WASM_OBJECT_SECTIONS(WASM_OBJECT_SECTION_ENUM) WASM_OBJECT_SECTION_COUNT };
+enum wasm_object_section {
+    WASM_OBJECT_SECTIONS(WASM_OBJECT_SECTION_ENUM) WASM_OBJECT_SECTION_COUNT
+};
 #undef WASM_OBJECT_SECTION_ENUM
 
 struct wasm_object_str { /* bytes in STRINGS */
@@ -58,12 +61,12 @@ struct wasm_object_str { /* bytes in STRINGS */
 
 struct wasm_object_type {
     struct wasm_object_str params, results; /* enum wasm_valtype, one byte each */
-    uint32_t entry_offset;   /* of the entry thunk in TEXT */
-    uint32_t adapter_offset; /* of the adapter thunk in TEXT */
+    uint32_t entry_offset;                  /* of the entry thunk in TEXT */
+    uint32_t adapter_offset;                /* of the adapter thunk in TEXT */
 };
 
 struct wasm_object_init { /* a constant expression. 32 bytes */
-    uint32_t kind; /* enum wasm_constexpr_kind */
+    uint32_t kind;        /* enum wasm_constexpr_kind */
     uint32_t idx;
     struct wasm_object_str code; /* EXTENDED only */
     union wasm_value value;
@@ -71,8 +74,8 @@ struct wasm_object_init { /* a constant expression. 32 bytes */
 
 struct wasm_object_import {
     struct wasm_object_str module, name;
-    uint32_t kind; /* enum wasm_extern_kind */
-    uint32_t idx;  /* in the index space of its kind */
+    uint32_t kind;     /* enum wasm_extern_kind */
+    uint32_t idx;      /* in the index space of its kind */
     uint32_t min, max; /* tables and memories; UINT32_MAX: no maximum */
 };
 
@@ -96,7 +99,7 @@ struct wasm_object_func {
     uint32_t type_idx;
     uint32_t code_offset; /* in TEXT; UINT32_MAX for an import */
     uint32_t code_len;
-    uint32_t wasm_offset; /* of its body in the module */
+    uint32_t wasm_offset;        /* of its body in the module */
     struct wasm_object_str name; /* for people; may be empty */
 };
 
@@ -153,13 +156,13 @@ struct wasm_object_header {
         uint64_t count;  /* of records */
     } sections[WASM_OBJECT_SECTION_COUNT];
     uint32_t imported_funcs, imported_tables, imported_globals;
-    uint32_t memory_flags; /* 1: has a memory; 2: it is imported */
+    uint32_t memory_flags;           /* 1: has a memory; 2: it is imported */
     uint32_t memory_min, memory_max; /* pages; max UINT32_MAX: none named */
-    uint32_t start_func; /* UINT32_MAX: none */
-    uint32_t frame_max; /* the largest native frame in TEXT, bytes */
-    uint64_t module_bytes; /* size of the .wasm file */
-    uint64_t text_code_bytes; /* of TEXT, how much is code (the rest is constants) */
-    uint8_t content_sha256[32]; /* of everything after the header */
+    uint32_t start_func;             /* UINT32_MAX: none */
+    uint32_t frame_max;              /* the largest native frame in TEXT, bytes */
+    uint64_t module_bytes;           /* size of the .wasm file */
+    uint64_t text_code_bytes;        /* of TEXT, how much is code (the rest is constants) */
+    uint8_t content_sha256[32];      /* of everything after the header */
 };
 
 /* An object in memory. Borrowed views; released by wasm_object_close. */

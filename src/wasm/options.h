@@ -25,7 +25,7 @@ struct wasm_options {
     enum wasm_mode mode;
     enum wasm_tier tier;
     enum wasm_cpu cpu;
-    bool fuel; /* an axis of its own; WASM_MODE_DET implies it */
+    bool fuel;  /* an axis of its own; WASM_MODE_DET implies it */
     bool lines; /* keep wasm offsets of instructions, for traps with file and line (needs DWARF) */
 };
 

@@ -1,11 +1,12 @@
 /* slot.h: pooled instances that start from an image in microseconds.
  *
- * An image is the state of an instance at one moment: memory, globals, tables, dropped segments. Its
- * memory lies in a sealed memfd and is mapped copy-on-write. A slot is a reservation (memory, context,
- * tables) that holds one instance at a time; after a call it is reset to the image by copying back
- * the pages that the guest wrote (Faasm section 5, "Proto-Faaslets"; pages found by PAGEMAP_SCAN where
- * the kernel has it: Linux 6.7), or, where many were written or the kernel cannot tell, by a bounded
- * copy and discarding the rest. A slot taken for another image is re-mapped.
+ * An image is the state of an instance at one moment: memory, globals, tables, dropped segments.
+ * Its memory lies in a sealed memfd and is mapped copy-on-write. A slot is a reservation (memory,
+ * context, tables) that holds one instance at a time; after a call it is reset to the image by
+ * copying back the pages that the guest wrote (Faasm section 5, "Proto-Faaslets"; pages found by
+ * PAGEMAP_SCAN where the kernel has it: Linux 6.7), or, where many were written or the kernel
+ * cannot tell, by a bounded copy and discarding the rest. A slot taken for another image is
+ * re-mapped.
  *
  *     image = wasm_image_take(instance)                 once, after initialisation
  *     slot = wasm_pool_take(pool, image)                prefers one last used by the same image
@@ -14,7 +15,8 @@
  *
  * What a caller may rely on: after wasm_pool_put nothing of the call remains in the slot (memory,
  * globals, tables, dropped segments, fuel, deadline); a slot never shows one image's bytes to
- * another. Host state (descriptors, environment) is not here: the host part of an embedding resets it.
+ * another. Host state (descriptors, environment) is not here: the host part of an embedding resets
+ * it.
  *
  * A pool belongs to one thread; images may be shared by threads and are reference-counted. */
 #ifndef WM_WASM_SLOT_H
@@ -41,14 +43,14 @@ struct wasm_image *wasm_image_ref(struct wasm_image *image);
 void wasm_image_put(struct wasm_image *image);
 uint64_t wasm_image_memory_bytes(const struct wasm_image *image);
 
-/* Portable form (doc/format/image.md): bound to the module's SHA-256, zero pages left out, checksummed.
- * Reading checks everything and refuses an image of another module. */
+/* Portable form (doc/format/image.md): bound to the module's SHA-256, zero pages left out,
+ * checksummed. Reading checks everything and refuses an image of another module. */
 WM_MUST_CHECK int wasm_image_write(const struct wasm_image *image, int fd, struct wm_diag *diag);
 WM_MUST_CHECK int wasm_image_read(int fd, const struct wasm_object *object, struct wasm_image **out,
                                   struct wm_diag *diag);
 
 struct wasm_pool_config {
-    uint32_t slots;            /* at most; address space 8 GiB each */
+    uint32_t slots; /* at most; address space 8 GiB each */
     enum wasm_reset reset;
     struct wasm_store_limits limits;
 };
@@ -57,8 +59,8 @@ WM_MUST_CHECK int wasm_pool_new(const struct wasm_pool_config *config, struct wa
                                 struct wm_diag *diag);
 void wasm_pool_free(struct wasm_pool *pool); /* no slot may be out */
 
-/* WM_E_BUSY when all slots are out. Imports are resolved once per slot and image, kept while the slot
- * stays with the image. */
+/* WM_E_BUSY when all slots are out. Imports are resolved once per slot and image, kept while the
+ * slot stays with the image. */
 WM_MUST_CHECK int wasm_pool_take(struct wasm_pool *pool, struct wasm_image *image,
                                  wasm_resolve_fn *resolve, void *resolve_self,
                                  struct wasm_slot **out, struct wm_diag *diag);
@@ -66,9 +68,9 @@ struct wasm_instance *wasm_slot_instance(struct wasm_slot *slot);
 void wasm_pool_put(struct wasm_pool *pool, struct wasm_slot *slot);
 
 struct wasm_pool_stats {
-    uint64_t warm, cold;            /* takes */
+    uint64_t warm, cold; /* takes */
     uint64_t pages_copied, pages_discarded;
-    enum wasm_reset reset;          /* in use */
+    enum wasm_reset reset; /* in use */
 };
 struct wasm_pool_stats wasm_pool_stats(const struct wasm_pool *pool);
 
@@ -77,8 +79,8 @@ struct wasm_region;
 WM_MUST_CHECK int wasm_region_new(uint64_t bytes, struct wasm_region **out, struct wm_diag *diag);
 void wasm_region_put(struct wasm_region *region);
 uint8_t *wasm_region_bytes(struct wasm_region *region, uint64_t *bytes);
-/* Grows `memory` by the region's size and maps it there; *out is its guest address. With read_only a
- * guest's write to it traps. Undone by the slot's reset. */
+/* Grows `memory` by the region's size and maps it there; *out is its guest address. With read_only
+ * a guest's write to it traps. Undone by the slot's reset. */
 WM_MUST_CHECK int wasm_region_map(struct wasm_region *region, struct wasm_memory *memory,
                                   bool read_only, uint32_t *out, struct wm_diag *diag);
 

@@ -5,10 +5,10 @@
  * the middle of something the store's owner decides (reset the slot, or drop the store).
  *
  * Interruption reaches a guest in any loop, in every mode, at no cost to its code: a timer signal
- * arrives on the guest's thread, the handler sees that the interrupted instruction is compiled code, and
- * leaves the guest's frames. In a host function, the flag is seen when it returns (and blocking host
- * functions return early, with WASM_TRAP_DEADLINE or WASM_TRAP_KILLED). The signal repeats every two
- * milliseconds until it has been obeyed.
+ * arrives on the guest's thread, the handler sees that the interrupted instruction is compiled
+ * code, and leaves the guest's frames. In a host function, the flag is seen when it returns (and
+ * blocking host functions return early, with WASM_TRAP_DEADLINE or WASM_TRAP_KILLED). The signal
+ * repeats every two milliseconds until it has been obeyed.
  *
  * Signals of the process. The first store installs handlers for SIGSEGV, SIGBUS and SIGILL, which
  * pass on whatever no guest caused to the handlers that were there before, and for SIGRTMIN + 12,
@@ -31,8 +31,9 @@ struct wasm_store;
 struct wasm_store_limits {
     uint64_t memory_bytes; /* most that one memory may grow to; 0: 4 GiB */
     uint64_t table_elems;  /* of one table; 0: WASM_TABLE_ELEMS_MAX */
-    uint64_t stack_bytes;  /* native guest stack; 0: 8 MiB; in det never less than frame_bytes needs */
-    uint64_t frame_bytes;  /* det: counted frames; 0: as stack_bytes where chosen, else 256 MiB */
+    uint64_t
+        stack_bytes; /* native guest stack; 0: 8 MiB; in det never less than frame_bytes needs */
+    uint64_t frame_bytes; /* det: counted frames; 0: as stack_bytes where chosen, else 256 MiB */
 };
 
 WM_MUST_CHECK int wasm_store_new(const struct wasm_store_limits *limits, struct wasm_store **out,
@@ -63,14 +64,15 @@ struct wasm_frame {
 };
 struct wasm_trap_report {
     enum wasm_trap trap;
-    uint64_t fault_addr; /* guest address of a MEMORY_BOUNDS fault found by the guard; else UINT64_MAX */
+    uint64_t
+        fault_addr; /* guest address of a MEMORY_BOUNDS fault found by the guard; else UINT64_MAX */
     uint32_t frame_count;
     bool truncated;
     struct wasm_frame frames[WASM_BACKTRACE_MAX]; /* innermost first */
 };
 const struct wasm_trap_report *wasm_store_report(const struct wasm_store *store);
-/* One line per frame, "  at NAME (FILE:LINE)" or "  at NAME (wasm offset 0xN)", escaped. Returns the
- * length that the whole would have, as snprintf does. */
+/* One line per frame, "  at NAME (FILE:LINE)" or "  at NAME (wasm offset 0xN)", escaped. Returns
+ * the length that the whole would have, as snprintf does. */
 int wasm_report_format(const struct wasm_trap_report *report, char *out, size_t out_bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /* suspend.h: freezing a running program at a host call, to continue it many times.
  *
  * A program without an init function to call (CPython) is run until it first asks for input, there
- * unwound into its own memory by the code that binaryen's asyncify pass put into it, and taken as an
- * ordinary image: no native stack in it, so it is portable between machines and compilers. Each
+ * unwound into its own memory by the code that binaryen's asyncify pass put into it, and taken as
+ * an ordinary image: no native stack in it, so it is portable between machines and compilers. Each
  * instance made from the image is rewound into the host call, which then runs for real.
  *
  *     wasm-opt --asyncify in.wasm -o out.wasm            (`wardmote compile --suspendable`)
@@ -25,8 +25,8 @@ WM_MUST_CHECK int wasm_suspend_run(struct wasm_instance *instance, const char *s
  * WASM_TRAP_HOST when the instance is not of a suspended image or has no such function. */
 enum wasm_trap wasm_suspend_continue(struct wasm_instance *instance, const char *start);
 
-/* For a host function: NONE: go on and do the work (a normal or a rewinding call); SUSPENDED: return
- * that at once, results ignored. Asks to stop only in wasm_suspend_run. */
+/* For a host function: NONE: go on and do the work (a normal or a rewinding call); SUSPENDED:
+ * return that at once, results ignored. Asks to stop only in wasm_suspend_run. */
 enum wasm_trap wasm_suspend_here(struct wasm_caller *caller);
 
 #endif

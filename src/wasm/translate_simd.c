@@ -273,9 +273,9 @@ static void shuffle(struct tl_func *f, const struct wasm_instr *instr)
     push(f, LLVMBuildShuffleVector(tl->at, a, b, LLVMConstVector(mask, 16), ""));
 }
 
-/* LLVM 19's instruction selection can combine integer vectors for ever when it meets constants that no
- * pass has folded before (test/fuzz/corpus/differential/andnot_of_constants.wat). At O0 no pass runs,
- * so there it must not see them. */
+/* LLVM 19's instruction selection can combine integer vectors for ever when it meets constants that
+ * no pass has folded before (test/fuzz/corpus/differential/andnot_of_constants.wat). At O0 no pass
+ * runs, so there it must not see them. */
 static void push_constant(struct tl_func *f, LLVMValueRef value)
 {
     bool hide = !f->tl->optimise && LLVMIsConstant(value);

@@ -28,7 +28,7 @@ static inline bool wasm_is_ref(uint8_t valtype)
 struct wasm_functype {
     uint32_t param_count;
     uint32_t result_count;
-    const uint8_t *params;  /* enum wasm_valtype, one byte each */
+    const uint8_t *params; /* enum wasm_valtype, one byte each */
     const uint8_t *results;
 };
 
@@ -39,7 +39,7 @@ struct wasm_limits {
 };
 
 struct wasm_tabletype {
-    uint8_t elem; /* WASM_FUNCREF or WASM_EXTERNREF */
+    uint8_t elem;              /* WASM_FUNCREF or WASM_EXTERNREF */
     struct wasm_limits limits; /* in elements */
 };
 
@@ -48,7 +48,12 @@ struct wasm_globaltype {
     bool is_mutable;
 };
 
-enum wasm_extern_kind { WASM_EXTERN_FUNC, WASM_EXTERN_TABLE, WASM_EXTERN_MEMORY, WASM_EXTERN_GLOBAL };
+enum wasm_extern_kind {
+    WASM_EXTERN_FUNC,
+    WASM_EXTERN_TABLE,
+    WASM_EXTERN_MEMORY,
+    WASM_EXTERN_GLOBAL
+};
 
 struct wasm_func; /* a function instance (abi.h); funcref values point to one */
 

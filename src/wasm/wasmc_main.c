@@ -359,8 +359,9 @@ int main(int argc, char **argv)
     (void)mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most that it takes */
     /* What LLVM's interface has no other switch for. Where variables lie is not asked for, only
      * lines, yet looking for them is a tenth of the optimised tier; and what a pass for mask
-     * registers finds in guests was never worth its time. With fuel, loop strength reduction is left
-     * out: it follows the counter from loop to loop, in time cubic in their number, and gains nothing. */
+     * registers finds in guests was never worth its time. With fuel, loop strength reduction is
+     * left out: it follows the counter from loop to loop, in time cubic in their number, and gains
+     * nothing. */
     static const char *const options[] = {"wardmote-wasmc",
                                           "-experimental-debug-variable-locations=false",
                                           "-disable-x86-domain-reassignment", "-disable-lsr"};
