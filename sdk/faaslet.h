@@ -4,8 +4,8 @@
  *
  *     #include <faaslet.h>
  *
- *     FAASLET_INIT                      (optional) runs once, at upload: what it leaves in memory is
- *     {                                 frozen into the Proto-Faaslet, from which every call starts
+ *     FAASLET_INIT                      (optional) runs once, at upload: what it leaves in memory
+ * is {                                 frozen into the Proto-Faaslet, from which every call starts
  *         return load_tables();         not 0: the upload fails
  *     }
  *
@@ -48,16 +48,16 @@ extern "C" {
 #define FAASLET_IMPORT(name) __attribute__((import_module("faaslet"), import_name(#name)))
 #define FAASLET_EXPORT(name) __attribute__((export_name(#name), visibility("default")))
 
-#define FAASLET_INIT                                                       \
-    FAASLET_EXPORT(faaslet_init) int32_t faaslet_init_of_function(void);   \
+#define FAASLET_INIT                                                     \
+    FAASLET_EXPORT(faaslet_init) int32_t faaslet_init_of_function(void); \
     int32_t faaslet_init_of_function(void)
-#define FAASLET_MAIN                                                       \
-    FAASLET_EXPORT(faaslet_main) int32_t faaslet_main_of_function(void);   \
+#define FAASLET_MAIN                                                     \
+    FAASLET_EXPORT(faaslet_main) int32_t faaslet_main_of_function(void); \
     int32_t faaslet_main_of_function(void)
 /* Runs at the start of each call, before FAASLET_MAIN: the place to seed a random generator, which
  * FAASLET_INIT must not do, because all calls would then see the same numbers. */
-#define FAASLET_RESTORED                                                       \
-    FAASLET_EXPORT(faaslet_restored) void faaslet_restored_of_function(void);  \
+#define FAASLET_RESTORED                                                      \
+    FAASLET_EXPORT(faaslet_restored) void faaslet_restored_of_function(void); \
     void faaslet_restored_of_function(void)
 
 /* --- The call --- */
@@ -140,8 +140,8 @@ FAASLET_IMPORT(state_map_error) int32_t faaslet_state_map_error(void);
 FAASLET_IMPORT(state_dirty)
 int32_t faaslet_state_dirty(const char *key, uint32_t key_len, uint32_t offset, uint32_t len);
 
-/* Copies from and to the replica. Read: bytes copied, fewer only at the end. Write: 0; makes a value
- * of offset + len bytes where there is none; -EINVAL beyond the end of one that is there. */
+/* Copies from and to the replica. Read: bytes copied, fewer only at the end. Write: 0; makes a
+ * value of offset + len bytes where there is none; -EINVAL beyond the end of one that is there. */
 FAASLET_IMPORT(state_read)
 int32_t faaslet_state_read(const char *key, uint32_t key_len, uint32_t offset, void *out,
                            uint32_t len);
@@ -205,8 +205,8 @@ FAASLET_IMPORT(dl_close) int32_t faaslet_dlclose(int32_t handle);
 
 /* --- Outbound HTTP, to the hosts on the tenant's allow-list --- */
 
-/* Method and URL as text; headers as "Name: value\n..." ; waits for the whole answer. A handle >= 0;
- * -EACCES: not on the list; -EHOSTUNREACH, -ETIMEDOUT, -EFBIG. */
+/* Method and URL as text; headers as "Name: value\n..." ; waits for the whole answer. A handle >=
+ * 0; -EACCES: not on the list; -EHOSTUNREACH, -ETIMEDOUT, -EFBIG. */
 FAASLET_IMPORT(http_fetch)
 int32_t faaslet_http(const char *request, uint32_t request_len, const char *headers,
                      uint32_t headers_len, const void *body, uint32_t body_len);

@@ -21,18 +21,18 @@
 #define CALL_HOPS_MAX 3u /* nodes that may hand a call on, the first not counted */
 
 /* How a call ended. The names are those of the HTTP interface ("end" in its JSON). X(NAME, text) */
-#define CALL_END_TABLE(X)                                                \
-    X(OK, "ok")                      /* return code 0 */                  \
-    X(FAILED, "failed")              /* another return code */            \
-    X(TRAP, "trap")                  /* the sandbox ended it */           \
-    X(TIMEOUT, "timeout")            /* wall time or processor time */    \
-    X(LIMIT, "limit")                /* output, memory, files */          \
-    X(NOT_FOUND, "not-found")        /* no such function */               \
-    X(OVERLOADED, "overloaded")      /* refused: try again later */       \
-    X(CANCELLED, "cancelled")        /* by its caller, or by a drain */   \
-    X(WORKER_DIED, "worker-died")    /* the process that ran it ended */  \
-    X(NODE_DIED, "node-died")        /* and so did its node */            \
-    X(REFUSED, "refused")            /* a rule: depth, hops, a drained node, an unusable function */
+#define CALL_END_TABLE(X)                                             \
+    X(OK, "ok")                   /* return code 0 */                 \
+    X(FAILED, "failed")           /* another return code */           \
+    X(TRAP, "trap")               /* the sandbox ended it */          \
+    X(TIMEOUT, "timeout")         /* wall time or processor time */   \
+    X(LIMIT, "limit")             /* output, memory, files */         \
+    X(NOT_FOUND, "not-found")     /* no such function */              \
+    X(OVERLOADED, "overloaded")   /* refused: try again later */      \
+    X(CANCELLED, "cancelled")     /* by its caller, or by a drain */  \
+    X(WORKER_DIED, "worker-died") /* the process that ran it ended */ \
+    X(NODE_DIED, "node-died")     /* and so did its node */           \
+    X(REFUSED, "refused")         /* a rule: depth, hops, a drained node, an unusable function */
 
 #define CALL_END_ENUM(name, text) CALL_END_##name,
 enum call_end { CALL_END_TABLE(CALL_END_ENUM) CALL_ENDS };

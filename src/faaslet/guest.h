@@ -39,7 +39,7 @@ struct http_session;  /* outbound.h: answers that this call has fetched */
 #define FAASLET_NAME_BYTES_MAX 64u
 
 struct faaslet_guest {
-    struct faaslet_call *call; /* never NULL while the guest runs */
+    struct faaslet_call *call;   /* never NULL while the guest runs */
     struct state_session *state; /* NULL: this worker has no global tier: calls give -ENOSYS */
     struct dl_session *dl;
     struct http_session *http;
@@ -47,8 +47,8 @@ struct faaslet_guest {
     char name[2][FAASLET_KEY_BYTES_MAX + 1];
 };
 
-/* A string of 1 to FAASLET_KEY_BYTES_MAX (or _NAME_) bytes, copied into guest->name[which] and ended
- * by NUL; 0 or a negative WASI errno. */
+/* A string of 1 to FAASLET_KEY_BYTES_MAX (or _NAME_) bytes, copied into guest->name[which] and
+ * ended by NUL; 0 or a negative WASI errno. */
 WM_MUST_CHECK int32_t guest_take_text(struct wasm_caller *caller, uint32_t at, uint32_t len,
                                       uint32_t max, unsigned which, struct wm_view *out);
 WM_MUST_CHECK int32_t guest_take_key(struct wasm_caller *caller, uint32_t at, uint32_t len,

@@ -37,7 +37,7 @@
 #define TIER_VALUE_BYTES_MAX (UINT64_C(1) << 31)
 #define TIER_CHUNK_BYTES 65536u
 #define TIER_ELEMENT_BYTES_MAX (UINT32_C(1) << 20) /* of a list */
-#define TIER_RANGES_MAX 65536u                      /* of one read or write */
+#define TIER_RANGES_MAX 65536u                     /* of one read or write */
 
 struct tier_key {
     struct wm_view tenant, key;

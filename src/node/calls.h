@@ -1,8 +1,8 @@
 /* calls.h: calls of functions, from admission to the result: the node's heart.
  *
  * Whoever has a call to make (HTTP, a route, cron, a peer, a Faaslet that chains) gives it here. It
- * is admitted or refused at once (quota, back-pressure, drain), placed by the scheduler (here, or on
- * another node), run by a worker, recorded, and its result given to `done`.
+ * is admitted or refused at once (quota, back-pressure, drain), placed by the scheduler (here, or
+ * on another node), run by a worker, recorded, and its result given to `done`.
  *
  * Threads: everything runs on the node's loop thread, `done` too. Results are borrowed for the
  * length of `done`. */
@@ -25,31 +25,31 @@ struct call_http { /* of a call that came by a route; all borrowed until done */
 
 struct call_result {
     enum call_end end;
-    int32_t return_code;       /* of OK and FAILED */
-    struct wm_view output;     /* of OK and FAILED */
-    uint32_t status;           /* given to response_status; 0: not given */
-    struct wm_view headers;    /* given to response_header: "Name: value\n"... */
-    const char *message;       /* a sentence for the other ends; "" else */
-    struct wm_view backtrace;  /* of TRAP */
-    uint32_t retry_after_ms;   /* of OVERLOADED */
+    int32_t return_code;      /* of OK and FAILED */
+    struct wm_view output;    /* of OK and FAILED */
+    uint32_t status;          /* given to response_status; 0: not given */
+    struct wm_view headers;   /* given to response_header: "Name: value\n"... */
+    const char *message;      /* a sentence for the other ends; "" else */
+    struct wm_view backtrace; /* of TRAP */
+    uint32_t retry_after_ms;  /* of OVERLOADED */
     struct call_usage usage;
-    uint64_t record_second;    /* which second's root its record is under; see records.h */
+    uint64_t record_second; /* which second's root its record is under; see records.h */
     uint32_t record_index;
-    char node[64];             /* which node ran it */
-    bool cold;                 /* a slot was bound anew for it */
+    char node[64]; /* which node ran it */
+    bool cold;     /* a slot was bound anew for it */
 };
 
 typedef void call_done_fn(void *self, uint64_t id, const struct call_result *result);
 
 struct call_request {
     const char *tenant;
-    const char *function; /* "NAME", "NAME:ALIAS", "NAME@VERSION" */
-    struct wm_view input; /* borrowed until done */
+    const char *function;         /* "NAME", "NAME:ALIAS", "NAME@VERSION" */
+    struct wm_view input;         /* borrowed until done */
     const struct call_http *http; /* NULL: not by a route */
-    uint32_t timeout_ms;  /* 0: the function's own; never more than that */
-    uint32_t depth;       /* 0: not chained */
-    uint32_t hops;        /* nodes that handed it on */
-    uint32_t func_idx;    /* chain_this: table index; UINT32_MAX: the function's entry */
+    uint32_t timeout_ms;          /* 0: the function's own; never more than that */
+    uint32_t depth;               /* 0: not chained */
+    uint32_t hops;                /* nodes that handed it on */
+    uint32_t func_idx;            /* chain_this: table index; UINT32_MAX: the function's entry */
     bool chained;
     call_done_fn *done;
     void *self;
@@ -58,7 +58,8 @@ struct call_request {
 /* Gives the call an id (unique over all nodes and restarts) and starts it. `done` is called exactly
  * once, perhaps before this returns (refusals). */
 uint64_t node_calls_start(struct node *node, const struct call_request *request);
-/* The caller is no longer interested: the call is ended as soon as possible; done is still called. */
+/* The caller is no longer interested: the call is ended as soon as possible; done is still called.
+ */
 void node_calls_cancel(struct node *node, uint64_t id);
 
 struct node_calls_stats {

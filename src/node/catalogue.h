@@ -2,12 +2,12 @@
  *
  * Tenants with quotas and tokens; functions with versions, aliases, environment and secrets; routes
  * and cron triggers. Kept in the node's store (store/kv.h), one JSON document an entry, and in
- * memory for look-ups: what a call needs is found by hash, without touching the disk. A change is on
- * the disk before it is acknowledged.
+ * memory for look-ups: what a call needs is found by hash, without touching the disk. A change is
+ * on the disk before it is acknowledged.
  *
  * Names are 1 to 64 of a-z A-Z 0-9 - _ . and start with a letter or digit. A token is 32 random
- * bytes, shown once; kept is its SHA-256. Secrets are kept encrypted under the node's key (mode 0600
- * beside the store), are never given out, and are not part of what `show` prints.
+ * bytes, shown once; kept is its SHA-256. Secrets are kept encrypted under the node's key (mode
+ * 0600 beside the store), are never given out, and are not part of what `show` prints.
  *
  * Threads: the loop thread. */
 #ifndef WM_NODE_CATALOGUE_H
@@ -26,10 +26,10 @@ struct catalogue;
 
 enum role { ROLE_NONE, ROLE_INVOKE, ROLE_DEPLOY, ROLE_ADMIN }; /* each may do what the lower may */
 
-struct tenant_quota {     /* 0: the default in [] */
-    uint32_t cpu_weight;  /* 1 to 10000, against other tenants [100] */
-    uint32_t cpu_percent; /* of one processor; no limit [0] */
-    uint64_t memory_bytes; /* of all its workers [2 GiB] */
+struct tenant_quota {        /* 0: the default in [] */
+    uint32_t cpu_weight;     /* 1 to 10000, against other tenants [100] */
+    uint32_t cpu_percent;    /* of one processor; no limit [0] */
+    uint64_t memory_bytes;   /* of all its workers [2 GiB] */
     uint64_t net_bits_per_s; /* each direction [100,000,000] */
     uint32_t calls_running;  /* at once [256] */
     uint32_t calls_queued;   /* beyond those [1024]; more: 429 */
@@ -79,7 +79,8 @@ void catalogue_close(struct catalogue *catalogue);
 
 /* What a call needs; borrowed until the loop's next turn, except versions, which are counted. */
 const struct tenant *catalogue_tenant(struct catalogue *catalogue, const char *name);
-/* "NAME" (alias "latest"), "NAME:ALIAS", "NAME@VERSION". NULL: there is none. One reference given. */
+/* "NAME" (alias "latest"), "NAME:ALIAS", "NAME@VERSION". NULL: there is none. One reference given.
+ */
 struct function_version *catalogue_find(struct catalogue *catalogue, const char *tenant,
                                         const char *function);
 void function_version_put(struct function_version *version);
