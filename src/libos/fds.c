@@ -59,6 +59,7 @@ int64_t libos_fds_insert(struct libos_fds *fds, const struct libos_fd *fd)
         }
     }
     fds->slots[fds->lowest_free] = copy;
+    fds->changes++;
     fds->open_count++;
     return fds->lowest_free++;
 }
@@ -76,6 +77,7 @@ int libos_fds_close(struct libos_fds *fds, uint32_t number)
     }
     struct libos_file *file = fd->file;
     *fd = (struct libos_fd){0};
+    fds->changes++;
     fds->open_count--;
     if (number < fds->lowest_free) {
         fds->lowest_free = number;
@@ -111,6 +113,7 @@ int libos_fds_renumber(struct libos_fds *fds, uint32_t from, uint32_t to)
     struct libos_file *closed = target->file;
     *target = *source;
     *source = (struct libos_fd){0};
+    fds->changes++;
     fds->open_count--;
     if (from < fds->lowest_free) {
         fds->lowest_free = from;

@@ -120,7 +120,7 @@ int wasi_take_iov(struct wasi_call *call, uint32_t at, uint32_t count,
         rc = direction == WASI_INTO_GUEST ? wasi_window(call, wasi_u32(pair), len, &bytes.into)
                                           : wasi_view(call, wasi_u32(pair), len, &bytes.from);
         if (rc == WASI_SUCCESS) {
-            call->wasi->iov[i] = (struct libos_iov){bytes.into, len};
+            call->wasi->scratch->iov[i] = (struct libos_iov){bytes.into, len};
             total += len;
         }
     }
@@ -130,7 +130,7 @@ int wasi_take_iov(struct wasi_call *call, uint32_t at, uint32_t count,
 
 int wasi_take_path(struct wasi_call *call, uint32_t at, uint32_t len, unsigned which)
 {
-    char *path = call->wasi->path[which];
+    char *path = call->wasi->scratch->path[which];
     if (len >= LIBOS_PATH_MAX) {
         return WASI_NAMETOOLONG;
     }

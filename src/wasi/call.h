@@ -20,19 +20,26 @@ struct wasi_strings {
     uint32_t *starts;
 };
 
+/* Not on the stack: each build zeroes stack arrays at each call. One call runs at a time, as one
+ * thread owns all this. */
+struct wasi_scratch {
+    struct libos_iov iov[LIBOS_IOV_MAX];
+    char path[2][LIBOS_PATH_MAX];
+};
+
 struct wasi {
     struct libos *os;
     struct libos_fds fds; /* words[0]: base rights, words[1]: inheriting; label: a preopen's name */
-    struct wasi_strings args;
-    struct wasi_strings env;
-    struct wasi_strings preopens;  /* the names */
+    uint32_t initial_count; /* descriptors of wasi_new, and their table for wasi_reset */
+    struct libos_fd *initial;
+    uint32_t *initial_flags;
+    const struct wasi_strings *args, *env;
+    struct wasi_strings *own_args, *own_env, *preopens; /* preopens: the names */
     struct libos_file *suspend_at; /* reading it may freeze the program; NULL: nothing does */
     uint32_t exit_status;
     struct wasm_store *store; /* of the call that runs now */
-    /* Here and not on the stack: each build zeroes stack arrays at each call. One call runs at a
-     * time, as one thread owns all this. */
-    struct libos_iov iov[LIBOS_IOV_MAX];
-    char path[2][LIBOS_PATH_MAX];
+    struct wasi_scratch *scratch;
+    bool own_scratch;
 };
 
 struct wasi_call {

@@ -67,6 +67,7 @@ int wasi_fd_fdstat_set_flags(struct wasi_call *call, const union wasm_value *arg
     if (rc == WASI_SUCCESS && (args[1].i32 & ~WASI_FDFLAGS_ALL)) {
         rc = WASI_INVAL;
     }
+    call->wasi->fds.changes++;
     return rc != WASI_SUCCESS ? rc : libos_file_set_flags(fd->file, wasi_status_flags(args[1].i32));
 }
 
@@ -83,6 +84,7 @@ int wasi_fd_fdstat_set_rights(struct wasi_call *call, const union wasm_value *ar
     }
     fd->words[0] = args[1].i64;
     fd->words[1] = args[2].i64;
+    call->wasi->fds.changes++;
     return WASI_SUCCESS;
 }
 
@@ -159,7 +161,7 @@ int wasi_fd_read(struct wasi_call *call, const union wasm_value *args)
             return WASI_SUCCESS;
         }
     }
-    return put_done(libos_file_read(fd->file, wasi->iov, args[2].i32), done);
+    return put_done(libos_file_read(fd->file, wasi->scratch->iov, args[2].i32), done);
 }
 
 int wasi_fd_write(struct wasi_call *call, const union wasm_value *args)
@@ -170,7 +172,7 @@ int wasi_fd_write(struct wasi_call *call, const union wasm_value *args)
                            args[3].i32, &fd, &done);
     return rc != WASI_SUCCESS
                ? rc
-               : put_done(libos_file_write(fd->file, call->wasi->iov, args[2].i32), done);
+               : put_done(libos_file_write(fd->file, call->wasi->scratch->iov, args[2].i32), done);
 }
 
 int wasi_fd_pread(struct wasi_call *call, const union wasm_value *args)
@@ -181,7 +183,7 @@ int wasi_fd_pread(struct wasi_call *call, const union wasm_value *args)
                            args[2].i32, args[4].i32, &fd, &done);
     return rc != WASI_SUCCESS
                ? rc
-               : put_done(libos_file_pread(fd->file, call->wasi->iov, args[2].i32, args[3].i64),
+               : put_done(libos_file_pread(fd->file, call->wasi->scratch->iov, args[2].i32, args[3].i64),
                           done);
 }
 
@@ -193,7 +195,7 @@ int wasi_fd_pwrite(struct wasi_call *call, const union wasm_value *args)
                            args[2].i32, args[4].i32, &fd, &done);
     return rc != WASI_SUCCESS
                ? rc
-               : put_done(libos_file_pwrite(fd->file, call->wasi->iov, args[2].i32, args[3].i64),
+               : put_done(libos_file_pwrite(fd->file, call->wasi->scratch->iov, args[2].i32, args[3].i64),
                           done);
 }
 

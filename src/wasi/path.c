@@ -14,7 +14,7 @@ int wasi_path_create_directory(struct wasi_call *call, const union wasm_value *a
     struct libos_fd *dir;
     int rc = take_at(call, args[0].i32, WASI_RIGHT_PATH_CREATE_DIRECTORY, args[1].i32, args[2].i32,
                      0, &dir);
-    return rc != WASI_SUCCESS ? rc : libos_mkdir(dir->file, call->wasi->path[0]);
+    return rc != WASI_SUCCESS ? rc : libos_mkdir(dir->file, call->wasi->scratch->path[0]);
 }
 
 int wasi_path_remove_directory(struct wasi_call *call, const union wasm_value *args)
@@ -22,7 +22,7 @@ int wasi_path_remove_directory(struct wasi_call *call, const union wasm_value *a
     struct libos_fd *dir;
     int rc = take_at(call, args[0].i32, WASI_RIGHT_PATH_REMOVE_DIRECTORY, args[1].i32, args[2].i32,
                      0, &dir);
-    return rc != WASI_SUCCESS ? rc : libos_remove(dir->file, call->wasi->path[0], true);
+    return rc != WASI_SUCCESS ? rc : libos_remove(dir->file, call->wasi->scratch->path[0], true);
 }
 
 int wasi_path_unlink_file(struct wasi_call *call, const union wasm_value *args)
@@ -30,7 +30,7 @@ int wasi_path_unlink_file(struct wasi_call *call, const union wasm_value *args)
     struct libos_fd *dir;
     int rc =
         take_at(call, args[0].i32, WASI_RIGHT_PATH_UNLINK_FILE, args[1].i32, args[2].i32, 0, &dir);
-    return rc != WASI_SUCCESS ? rc : libos_remove(dir->file, call->wasi->path[0], false);
+    return rc != WASI_SUCCESS ? rc : libos_remove(dir->file, call->wasi->scratch->path[0], false);
 }
 
 int wasi_path_filestat_get(struct wasi_call *call, const union wasm_value *args)
@@ -44,7 +44,7 @@ int wasi_path_filestat_get(struct wasi_call *call, const union wasm_value *args)
         rc = wasi_window(call, args[4].i32, WASI_FILESTAT_BYTES, &out);
     }
     if (rc == WASI_SUCCESS) {
-        rc = libos_stat(dir->file, call->wasi->path[0], args[1].i32 & WASI_LOOKUP_SYMLINK_FOLLOW,
+        rc = libos_stat(dir->file, call->wasi->scratch->path[0], args[1].i32 & WASI_LOOKUP_SYMLINK_FOLLOW,
                         &stat);
     }
     if (rc == WASI_SUCCESS) {
@@ -63,7 +63,7 @@ int wasi_path_filestat_set_times(struct wasi_call *call, const union wasm_value 
         rc = wasi_times(args[4].i64, args[5].i64, args[6].i32, &times);
     }
     return rc != WASI_SUCCESS ? rc
-                              : libos_set_times(dir->file, call->wasi->path[0],
+                              : libos_set_times(dir->file, call->wasi->scratch->path[0],
                                                 args[1].i32 & WASI_LOOKUP_SYMLINK_FOLLOW, &times);
 }
 
@@ -81,7 +81,7 @@ int wasi_path_link(struct wasi_call *call, const union wasm_value *args)
     }
     return rc != WASI_SUCCESS
                ? rc
-               : libos_link(dir->file, call->wasi->path[0], new_dir->file, call->wasi->path[1]);
+               : libos_link(dir->file, call->wasi->scratch->path[0], new_dir->file, call->wasi->scratch->path[1]);
 }
 
 int wasi_path_rename(struct wasi_call *call, const union wasm_value *args)
@@ -95,7 +95,7 @@ int wasi_path_rename(struct wasi_call *call, const union wasm_value *args)
     }
     return rc != WASI_SUCCESS
                ? rc
-               : libos_rename(dir->file, call->wasi->path[0], new_dir->file, call->wasi->path[1]);
+               : libos_rename(dir->file, call->wasi->scratch->path[0], new_dir->file, call->wasi->scratch->path[1]);
 }
 
 int wasi_path_symlink(struct wasi_call *call, const union wasm_value *args)
@@ -106,7 +106,7 @@ int wasi_path_symlink(struct wasi_call *call, const union wasm_value *args)
         rc = take_at(call, args[2].i32, WASI_RIGHT_PATH_SYMLINK, args[3].i32, args[4].i32, 1, &dir);
     }
     return rc != WASI_SUCCESS ? rc
-                              : libos_symlink(dir->file, call->wasi->path[0], call->wasi->path[1]);
+                              : libos_symlink(dir->file, call->wasi->scratch->path[0], call->wasi->scratch->path[1]);
 }
 
 int wasi_path_readlink(struct wasi_call *call, const union wasm_value *args)
@@ -124,7 +124,7 @@ int wasi_path_readlink(struct wasi_call *call, const union wasm_value *args)
     if (rc != WASI_SUCCESS) {
         return rc;
     }
-    int64_t len = libos_readlink(dir->file, call->wasi->path[0], (char *)out, args[4].i32);
+    int64_t len = libos_readlink(dir->file, call->wasi->scratch->path[0], (char *)out, args[4].i32);
     if (len < 0) {
         return (int)len;
     }
@@ -186,7 +186,7 @@ int wasi_path_open(struct wasi_call *call, const union wasm_value *args)
         return WASI_MFILE;
     }
     struct libos_fd fd = {0};
-    rc = libos_open(dir->file, wasi->path[0], open_flags(args[1].i32, oflags, base, fdflags),
+    rc = libos_open(dir->file, wasi->scratch->path[0], open_flags(args[1].i32, oflags, base, fdflags),
                     &fd.file);
     if (rc != 0) {
         return rc;

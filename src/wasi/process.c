@@ -40,22 +40,22 @@ static int get_strings(struct wasi_call *call, const struct wasi_strings *string
 
 int wasi_args_get(struct wasi_call *call, const union wasm_value *args)
 {
-    return get_strings(call, &call->wasi->args, args[0].i32, args[1].i32);
+    return get_strings(call, call->wasi->args, args[0].i32, args[1].i32);
 }
 
 int wasi_args_sizes_get(struct wasi_call *call, const union wasm_value *args)
 {
-    return get_sizes(call, &call->wasi->args, args[0].i32, args[1].i32);
+    return get_sizes(call, call->wasi->args, args[0].i32, args[1].i32);
 }
 
 int wasi_environ_get(struct wasi_call *call, const union wasm_value *args)
 {
-    return get_strings(call, &call->wasi->env, args[0].i32, args[1].i32);
+    return get_strings(call, call->wasi->env, args[0].i32, args[1].i32);
 }
 
 int wasi_environ_sizes_get(struct wasi_call *call, const union wasm_value *args)
 {
-    return get_sizes(call, &call->wasi->env, args[0].i32, args[1].i32);
+    return get_sizes(call, call->wasi->env, args[0].i32, args[1].i32);
 }
 
 /* The two enumerations have the same order. */

@@ -60,7 +60,7 @@ int wasi_sock_recv(struct wasi_call *call, const union wasm_value *args)
     }
     uint32_t flags = args[3].i32 & WASI_RI_RECV_PEEK ? LIBOS_RECV_PEEK : 0;
     flags |= args[3].i32 & WASI_RI_RECV_WAITALL ? LIBOS_RECV_ALL : 0;
-    int64_t got = libos_recv(fd->file, call->wasi->iov, args[2].i32, flags, &truncated);
+    int64_t got = libos_recv(fd->file, call->wasi->scratch->iov, args[2].i32, flags, &truncated);
     if (got < 0) {
         return (int)got;
     }
@@ -86,7 +86,7 @@ int wasi_sock_send(struct wasi_call *call, const union wasm_value *args)
     if (rc != WASI_SUCCESS) {
         return rc;
     }
-    int64_t sent = libos_send(fd->file, call->wasi->iov, args[2].i32);
+    int64_t sent = libos_send(fd->file, call->wasi->scratch->iov, args[2].i32);
     if (sent < 0) {
         return (int)sent;
     }

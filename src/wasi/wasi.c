@@ -109,8 +109,8 @@ const char *wasi_hint(struct wm_view module, struct wm_view name)
 
 /* Set-up. */
 
-static int copy_strings(struct libos *os, const char *const *from, size_t count,
-                        struct wasi_strings *out)
+int wasi_strings_new(struct libos *os, const char *const *from, size_t count,
+                     struct wasi_strings **out)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
@@ -119,9 +119,11 @@ static int copy_strings(struct libos *os, const char *const *from, size_t count,
             return WM_E_LIMIT;
         }
     }
+    struct wasi_strings *strings = libos_alloc(os, sizeof *strings);
     char *text = libos_alloc(os, bytes);
     uint32_t *starts = libos_alloc(os, count * sizeof *starts);
-    if (!text || !starts) {
+    if (!strings || !text || !starts) {
+        libos_free(os, strings, sizeof *strings);
         libos_free(os, text, bytes);
         libos_free(os, starts, count * sizeof *starts);
         return -LIBOS_ENOMEM;
@@ -133,18 +135,22 @@ static int copy_strings(struct libos *os, const char *const *from, size_t count,
         __builtin_memcpy(text + at, from[i], len);
         at += len;
     }
-    *out = (struct wasi_strings){(uint32_t)count, (uint32_t)bytes, text, starts};
+    *strings = (struct wasi_strings){(uint32_t)count, (uint32_t)bytes, text, starts};
+    *out = strings;
     return 0;
 }
 
-static void free_strings(struct libos *os, struct wasi_strings *strings)
+void wasi_strings_free(struct libos *os, struct wasi_strings *strings)
 {
-    libos_free(os, strings->text, strings->bytes);
-    libos_free(os, strings->starts, strings->count * sizeof *strings->starts);
+    if (strings) {
+        libos_free(os, strings->text, strings->bytes);
+        libos_free(os, strings->starts, strings->count * sizeof *strings->starts);
+        libos_free(os, strings, sizeof *strings);
+    }
 }
 
 static int copy_preopen_names(struct libos *os, const struct wasi_config *config,
-                              struct wasi_strings *out)
+                              struct wasi_strings **out)
 {
     size_t bytes = config->preopen_count * sizeof(const char *);
     const char **names = libos_alloc(os, bytes);
@@ -154,7 +160,7 @@ static int copy_preopen_names(struct libos *os, const struct wasi_config *config
     for (size_t i = 0; i < config->preopen_count; i++) {
         names[i] = config->preopens[i].guest_path;
     }
-    int rc = copy_strings(os, names, config->preopen_count, out);
+    int rc = wasi_strings_new(os, names, config->preopen_count, out);
     libos_free(os, names, bytes);
     return rc;
 }
@@ -196,13 +202,90 @@ static int add_stdio(struct wasi *wasi, const struct wasi_config *config)
     return 0;
 }
 
+/* The table as it is now, for wasi_reset. */
+static int remember_fds(struct wasi *wasi)
+{
+    uint32_t count = wasi->fds.open_count; /* nothing was closed yet: these are the first */
+    wasi->initial = libos_alloc(wasi->os, count * sizeof *wasi->initial);
+    wasi->initial_flags = libos_alloc(wasi->os, count * sizeof *wasi->initial_flags);
+    wasi->initial_count = count;
+    if (!wasi->initial || !wasi->initial_flags) {
+        return -LIBOS_ENOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        wasi->initial[i] = *libos_fds_at(&wasi->fds, i);
+        libos_file_get(wasi->initial[i].file);
+        wasi->initial_flags[i] = wasi->initial[i].file->flags;
+    }
+    wasi->fds.changes = 0;
+    return 0;
+}
+
+static void restore_fds(struct wasi *wasi)
+{
+    struct libos_fds *fds = &wasi->fds;
+    for (uint32_t i = 0; i < fds->slot_count; i++) {
+        if (fds->slots[i].file && (i >= wasi->initial_count ||
+                                   fds->slots[i].file != wasi->initial[i].file)) {
+            (void)!libos_fds_close(fds, i);
+        }
+    }
+    for (uint32_t i = 0; i < wasi->initial_count; i++) {
+        struct libos_file *file = wasi->initial[i].file;
+        if (!fds->slots[i].file) {
+            libos_file_get(file);
+            fds->open_count++;
+        }
+        fds->slots[i] = wasi->initial[i];
+        if (file->flags != wasi->initial_flags[i]) {
+            (void)!libos_file_set_flags(file, wasi->initial_flags[i] & LIBOS_STATUS_FLAGS);
+            file->flags = wasi->initial_flags[i];
+        }
+    }
+    fds->lowest_free = wasi->initial_count;
+    fds->changes = 0;
+}
+
+void wasi_reset(struct wasi *wasi, const struct wasi_strings *args, const struct wasi_strings *env)
+{
+    if (wasi->fds.changes != 0) {
+        restore_fds(wasi);
+    }
+    wasi->exit_status = 0;
+    wasi->args = args ? args : wasi->args;
+    wasi->env = env ? env : wasi->env;
+}
+
+uint32_t wasi_extra_fds(const struct wasi *wasi, uint32_t *number)
+{
+    uint32_t extra = 0;
+    for (uint32_t i = wasi->initial_count; i < wasi->fds.slot_count; i++) {
+        if (wasi->fds.slots[i].file) {
+            *number = i;
+            extra++;
+        }
+    }
+    return extra;
+}
+
+int wasi_scratch_new(struct libos *os, struct wasi_scratch **out)
+{
+    *out = libos_alloc(os, sizeof **out);
+    return *out ? 0 : -LIBOS_ENOMEM;
+}
+
+void wasi_scratch_free(struct libos *os, struct wasi_scratch *scratch)
+{
+    libos_free(os, scratch, sizeof *scratch);
+}
+
 static int set_up(struct wasi *wasi, const struct wasi_config *config, struct wm_diag *diag)
 {
-    int rc = copy_strings(wasi->os, config->args, config->arg_count, &wasi->args);
+    int rc = wasi_strings_new(wasi->os, config->args, config->arg_count, &wasi->own_args);
     if (rc != 0) {
         return wm_diag_set(diag, rc, "arguments: %s", wm_error_text(rc));
     }
-    rc = copy_strings(wasi->os, config->env, config->env_count, &wasi->env);
+    rc = wasi_strings_new(wasi->os, config->env, config->env_count, &wasi->own_env);
     if (rc != 0) {
         return wm_diag_set(diag, rc, "environment: %s", wm_error_text(rc));
     }
@@ -215,11 +298,16 @@ static int set_up(struct wasi *wasi, const struct wasi_config *config, struct wm
             return wm_diag_set(diag, WM_E_USAGE, "%s: not a directory",
                                config->preopens[i].guest_path);
         }
-        rc = add_fd(wasi, config->preopens[i].dir, wasi->preopens.text + wasi->preopens.starts[i]);
+        rc = add_fd(wasi, config->preopens[i].dir, wasi->preopens->text + wasi->preopens->starts[i]);
     }
     for (size_t i = 0; rc == 0 && i < config->listener_count; i++) {
         rc = add_fd(wasi, config->listeners[i], NULL);
     }
+    if (rc == 0) {
+        rc = remember_fds(wasi);
+    }
+    wasi->args = wasi->own_args;
+    wasi->env = wasi->own_env;
     return rc == 0 ? 0 : wm_diag_set(diag, rc, "descriptors: %s", wm_error_text(rc));
 }
 
@@ -231,7 +319,13 @@ int wasi_new(const struct wasi_config *config, struct wasi **out, struct wm_diag
     }
     wasi->os = config->os;
     libos_fds_init(&wasi->fds, config->os, config->fd_limit);
-    int rc = set_up(wasi, config, diag);
+    wasi->scratch = config->scratch;
+    int rc = 0;
+    if (!wasi->scratch) {
+        rc = wasi_scratch_new(config->os, &wasi->scratch);
+        wasi->own_scratch = rc == 0;
+    }
+    rc = rc == 0 ? set_up(wasi, config, diag) : wm_diag_default(diag, rc, "WASI");
     if (rc != 0) {
         wasi_free(wasi);
         return rc;
@@ -248,9 +342,17 @@ void wasi_free(struct wasi *wasi)
     struct libos *os = wasi->os;
     libos_fds_fini(&wasi->fds);
     libos_file_put(wasi->suspend_at);
-    free_strings(os, &wasi->args);
-    free_strings(os, &wasi->env);
-    free_strings(os, &wasi->preopens);
+    for (uint32_t i = 0; wasi->initial && i < wasi->initial_count; i++) {
+        libos_file_put(wasi->initial[i].file);
+    }
+    libos_free(os, wasi->initial, wasi->initial_count * sizeof *wasi->initial);
+    libos_free(os, wasi->initial_flags, wasi->initial_count * sizeof *wasi->initial_flags);
+    wasi_strings_free(os, wasi->own_args);
+    wasi_strings_free(os, wasi->own_env);
+    wasi_strings_free(os, wasi->preopens);
+    if (wasi->own_scratch) {
+        wasi_scratch_free(os, wasi->scratch);
+    }
     if (os->interrupted == store_interrupted && os->interrupted_arg == wasi) {
         os->interrupted = NULL;
         os->interrupted_arg = NULL;

@@ -52,7 +52,8 @@ struct wasi_config {
     size_t preopen_count;
     struct libos_file *const *listeners;
     size_t listener_count;
-    uint32_t fd_limit;     /* 0: LIBOS_FDS_LIMIT */
+    struct wasi_scratch *scratch; /* NULL: one of its own; else outlives the wasi */
+    uint32_t fd_limit;            /* 0: LIBOS_FDS_LIMIT */
     bool suspend_on_input; /* the first fd_read of standard input calls wasm_suspend_here */
 };
 
@@ -64,6 +65,25 @@ WM_MUST_CHECK int wasi_new(const struct wasi_config *config, struct wasi **out,
                            struct wm_diag *diag);
 /* Closes all descriptors. NULL allowed. After the store that was linked to it. */
 void wasi_free(struct wasi *wasi);
+
+/* Strings as a program gets them, made once for many programs. */
+struct wasi_strings;
+WM_MUST_CHECK int wasi_strings_new(struct libos *os, const char *const *from, size_t count,
+                                   struct wasi_strings **out);
+void wasi_strings_free(struct libos *os, struct wasi_strings *strings); /* NULL allowed */
+
+/* For the next run of the same program: descriptors, their rights and flags, exit status are as
+ * after wasi_new; costs next to nothing where the program changed none of them. Arguments and
+ * environment become the given ones, borrowed until the next reset or wasi_free; NULL leaves them.
+ */
+void wasi_reset(struct wasi *wasi, const struct wasi_strings *args, const struct wasi_strings *env);
+/* How many descriptors are open beyond those of wasi_new; *number, if any, is one of them. */
+uint32_t wasi_extra_fds(const struct wasi *wasi, uint32_t *number);
+
+/* Room that a call needs while it runs, 24 KiB: programs that run one after the other on a thread may
+ * share it. */
+WM_MUST_CHECK int wasi_scratch_new(struct libos *os, struct wasi_scratch **out);
+void wasi_scratch_free(struct libos *os, struct wasi_scratch *scratch);
 
 /* A wasm_resolve_fn: `self` is the struct wasi. */
 int wasi_resolve(void *self, struct wm_view module, struct wm_view name, enum wasm_extern_kind kind,

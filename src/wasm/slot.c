@@ -48,6 +48,7 @@ struct wasm_slot {
     struct wasm_store *store;
     struct wasm_instance *instance; /* NULL: not bound */
     struct wasm_image *image;       /* reference of ours while bound */
+    void *env;                      /* resolve_self of the binding */
     struct wasm_memory memory;      /* base NULL: not reserved yet */
     uint64_t open_bytes;            /* from base on, what is mapped with access */
     struct wasm_table *tables;      /* reservations, which stay */
@@ -404,6 +405,13 @@ static void unbind(struct wasm_slot *slot)
     slot->values = NULL;
     wasm_image_put(slot->image);
     slot->image = NULL;
+    if (slot->env) {
+        void *env = slot->env;
+        slot->env = NULL;
+        if (slot->pool->config.released) {
+            slot->pool->config.released(slot->pool->config.released_self, env);
+        }
+    }
 }
 
 /* What calls of the last image left behind that no call can read: the next has no business with it,
@@ -447,6 +455,7 @@ static int bind(struct wasm_slot *slot, struct wasm_image *image, wasm_resolve_f
         unbind(slot);
         return rc;
     }
+    slot->env = resolve_self;
     slot->instance->dropped_dirty = true;
     fill_small_state(slot);
     return 0;
@@ -575,6 +584,25 @@ int wasm_pool_take(struct wasm_pool *pool, struct wasm_image *image, wasm_resolv
 struct wasm_instance *wasm_slot_instance(struct wasm_slot *slot)
 {
     return slot->instance;
+}
+
+void *wasm_slot_env(const struct wasm_slot *slot)
+{
+    return slot->env;
+}
+
+const struct wasm_func *wasm_slot_func(struct wasm_slot *slot, uint32_t func_idx)
+{
+    return wasm_instance_func(slot->instance, func_idx);
+}
+
+uint32_t wasm_image_table_func(const struct wasm_image *image, uint32_t elem_idx)
+{
+    if (WASM_OBJECT_COUNT(image->object, TABLES) == 0 || elem_idx >= image->tables[0].size ||
+        image->tables[0].funcs[elem_idx] == 0) {
+        return UINT32_MAX;
+    }
+    return image->tables[0].funcs[elem_idx] - 1;
 }
 
 void wasm_pool_put(struct wasm_pool *pool, struct wasm_slot *slot)

@@ -53,6 +53,10 @@ struct wasm_pool_config {
     uint32_t slots; /* at most; address space 8 GiB each */
     enum wasm_reset reset;
     struct wasm_store_limits limits;
+    /* A slot no longer uses the resolve_self that it was bound with: it is bound to another image,
+     * or freed. NULL allowed. */
+    void (*released)(void *self, void *resolve_self);
+    void *released_self;
 };
 
 WM_MUST_CHECK int wasm_pool_new(const struct wasm_pool_config *config, struct wasm_pool **out,
@@ -65,6 +69,13 @@ WM_MUST_CHECK int wasm_pool_take(struct wasm_pool *pool, struct wasm_image *imag
                                  wasm_resolve_fn *resolve, void *resolve_self,
                                  struct wasm_slot **out, struct wm_diag *diag);
 struct wasm_instance *wasm_slot_instance(struct wasm_slot *slot);
+/* The resolve_self of the take that bound it: the host's part of what lives in this slot. */
+void *wasm_slot_env(const struct wasm_slot *slot);
+/* A function of this slot's instance, by its index in the module; good while the slot stays with its
+ * image. */
+const struct wasm_func *wasm_slot_func(struct wasm_slot *slot, uint32_t func_idx);
+/* What the image has in table 0 at `elem_idx`: a function index, or UINT32_MAX. */
+uint32_t wasm_image_table_func(const struct wasm_image *image, uint32_t elem_idx);
 void wasm_pool_put(struct wasm_pool *pool, struct wasm_slot *slot);
 
 struct wasm_pool_stats {
