@@ -27,8 +27,8 @@ struct libos_fds {
     uint32_t limit;
     uint32_t lowest_free; /* no free slot below this */
     uint32_t open_count;
-    uint32_t changes; /* counts what was opened, closed and moved, so that a face can tell whether the
-                         table is still as it left it */
+    uint32_t changes; /* counts what was opened, closed and moved, so that a face can tell whether
+                         the table is still as it left it */
 };
 
 /* limit 0: LIBOS_FDS_LIMIT; more than LIBOS_FDS_LIMIT_MAX is cut to that. Takes no memory yet. */

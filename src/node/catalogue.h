@@ -18,6 +18,7 @@
 
 #include "base/diag.h"
 #include "faaslet/call.h"
+#include "faaslet/control.h"
 
 #define CATALOGUE_NAME_BYTES_MAX 64u
 
@@ -44,13 +45,6 @@ struct tenant {
     char trust_class[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose worker processes it shares [its own] */
     struct tenant_quota quota;
     char **allow; /* hosts that outbound HTTP may reach: "example.org:443"; NULL-terminated */
-};
-
-/* How a module becomes a function (faaslet/function.h). */
-enum function_kind {
-    FUNCTION_COMMAND,   /* exports _start: a plain WASI program */
-    FUNCTION_FAASLET,   /* exports faaslet_main */
-    FUNCTION_SUSPENDED, /* a command frozen where it first reads its input */
 };
 
 /* One version of one function. Immutable; counted, so that a running call keeps its own. */

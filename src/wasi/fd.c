@@ -181,10 +181,10 @@ int wasi_fd_pread(struct wasi_call *call, const union wasm_value *args)
     uint8_t *done;
     int rc = take_transfer(call, args[0].i32, WASI_RIGHT_FD_READ | WASI_RIGHT_FD_SEEK, args[1].i32,
                            args[2].i32, args[4].i32, &fd, &done);
-    return rc != WASI_SUCCESS
-               ? rc
-               : put_done(libos_file_pread(fd->file, call->wasi->scratch->iov, args[2].i32, args[3].i64),
-                          done);
+    return rc != WASI_SUCCESS ? rc
+                              : put_done(libos_file_pread(fd->file, call->wasi->scratch->iov,
+                                                          args[2].i32, args[3].i64),
+                                         done);
 }
 
 int wasi_fd_pwrite(struct wasi_call *call, const union wasm_value *args)
@@ -193,10 +193,10 @@ int wasi_fd_pwrite(struct wasi_call *call, const union wasm_value *args)
     uint8_t *done;
     int rc = take_transfer(call, args[0].i32, WASI_RIGHT_FD_WRITE | WASI_RIGHT_FD_SEEK, args[1].i32,
                            args[2].i32, args[4].i32, &fd, &done);
-    return rc != WASI_SUCCESS
-               ? rc
-               : put_done(libos_file_pwrite(fd->file, call->wasi->scratch->iov, args[2].i32, args[3].i64),
-                          done);
+    return rc != WASI_SUCCESS ? rc
+                              : put_done(libos_file_pwrite(fd->file, call->wasi->scratch->iov,
+                                                           args[2].i32, args[3].i64),
+                                         done);
 }
 
 static int seek(struct wasi_call *call, uint32_t number, uint64_t right, int64_t offset,

@@ -44,8 +44,8 @@ int wasi_path_filestat_get(struct wasi_call *call, const union wasm_value *args)
         rc = wasi_window(call, args[4].i32, WASI_FILESTAT_BYTES, &out);
     }
     if (rc == WASI_SUCCESS) {
-        rc = libos_stat(dir->file, call->wasi->scratch->path[0], args[1].i32 & WASI_LOOKUP_SYMLINK_FOLLOW,
-                        &stat);
+        rc = libos_stat(dir->file, call->wasi->scratch->path[0],
+                        args[1].i32 & WASI_LOOKUP_SYMLINK_FOLLOW, &stat);
     }
     if (rc == WASI_SUCCESS) {
         wasi_put_filestat(out, &stat);
@@ -79,9 +79,9 @@ int wasi_path_link(struct wasi_call *call, const union wasm_value *args)
     if (rc == WASI_SUCCESS && (args[1].i32 & WASI_LOOKUP_SYMLINK_FOLLOW)) {
         rc = WASI_INVAL;
     }
-    return rc != WASI_SUCCESS
-               ? rc
-               : libos_link(dir->file, call->wasi->scratch->path[0], new_dir->file, call->wasi->scratch->path[1]);
+    return rc != WASI_SUCCESS ? rc
+                              : libos_link(dir->file, call->wasi->scratch->path[0], new_dir->file,
+                                           call->wasi->scratch->path[1]);
 }
 
 int wasi_path_rename(struct wasi_call *call, const union wasm_value *args)
@@ -93,9 +93,9 @@ int wasi_path_rename(struct wasi_call *call, const union wasm_value *args)
         rc = take_at(call, args[3].i32, WASI_RIGHT_PATH_RENAME_TARGET, args[4].i32, args[5].i32, 1,
                      &new_dir);
     }
-    return rc != WASI_SUCCESS
-               ? rc
-               : libos_rename(dir->file, call->wasi->scratch->path[0], new_dir->file, call->wasi->scratch->path[1]);
+    return rc != WASI_SUCCESS ? rc
+                              : libos_rename(dir->file, call->wasi->scratch->path[0], new_dir->file,
+                                             call->wasi->scratch->path[1]);
 }
 
 int wasi_path_symlink(struct wasi_call *call, const union wasm_value *args)
@@ -106,7 +106,8 @@ int wasi_path_symlink(struct wasi_call *call, const union wasm_value *args)
         rc = take_at(call, args[2].i32, WASI_RIGHT_PATH_SYMLINK, args[3].i32, args[4].i32, 1, &dir);
     }
     return rc != WASI_SUCCESS ? rc
-                              : libos_symlink(dir->file, call->wasi->scratch->path[0], call->wasi->scratch->path[1]);
+                              : libos_symlink(dir->file, call->wasi->scratch->path[0],
+                                              call->wasi->scratch->path[1]);
 }
 
 int wasi_path_readlink(struct wasi_call *call, const union wasm_value *args)
@@ -186,8 +187,8 @@ int wasi_path_open(struct wasi_call *call, const union wasm_value *args)
         return WASI_MFILE;
     }
     struct libos_fd fd = {0};
-    rc = libos_open(dir->file, wasi->scratch->path[0], open_flags(args[1].i32, oflags, base, fdflags),
-                    &fd.file);
+    rc = libos_open(dir->file, wasi->scratch->path[0],
+                    open_flags(args[1].i32, oflags, base, fdflags), &fd.file);
     if (rc != 0) {
         return rc;
     }

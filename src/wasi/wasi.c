@@ -225,8 +225,8 @@ static void restore_fds(struct wasi *wasi)
 {
     struct libos_fds *fds = &wasi->fds;
     for (uint32_t i = 0; i < fds->slot_count; i++) {
-        if (fds->slots[i].file && (i >= wasi->initial_count ||
-                                   fds->slots[i].file != wasi->initial[i].file)) {
+        if (fds->slots[i].file &&
+            (i >= wasi->initial_count || fds->slots[i].file != wasi->initial[i].file)) {
             (void)!libos_fds_close(fds, i);
         }
     }
@@ -298,7 +298,8 @@ static int set_up(struct wasi *wasi, const struct wasi_config *config, struct wm
             return wm_diag_set(diag, WM_E_USAGE, "%s: not a directory",
                                config->preopens[i].guest_path);
         }
-        rc = add_fd(wasi, config->preopens[i].dir, wasi->preopens->text + wasi->preopens->starts[i]);
+        rc =
+            add_fd(wasi, config->preopens[i].dir, wasi->preopens->text + wasi->preopens->starts[i]);
     }
     for (size_t i = 0; rc == 0 && i < config->listener_count; i++) {
         rc = add_fd(wasi, config->listeners[i], NULL);

@@ -54,7 +54,7 @@ struct wasi_config {
     size_t listener_count;
     struct wasi_scratch *scratch; /* NULL: one of its own; else outlives the wasi */
     uint32_t fd_limit;            /* 0: LIBOS_FDS_LIMIT */
-    bool suspend_on_input; /* the first fd_read of standard input calls wasm_suspend_here */
+    bool suspend_on_input;        /* the first fd_read of standard input calls wasm_suspend_here */
 };
 
 struct wasi;
@@ -80,8 +80,8 @@ void wasi_reset(struct wasi *wasi, const struct wasi_strings *args, const struct
 /* How many descriptors are open beyond those of wasi_new; *number, if any, is one of them. */
 uint32_t wasi_extra_fds(const struct wasi *wasi, uint32_t *number);
 
-/* Room that a call needs while it runs, 24 KiB: programs that run one after the other on a thread may
- * share it. */
+/* Room that a call needs while it runs, 24 KiB: programs that run one after the other on a thread
+ * may share it. */
 WM_MUST_CHECK int wasi_scratch_new(struct libos *os, struct wasi_scratch **out);
 void wasi_scratch_free(struct libos *os, struct wasi_scratch *scratch);
 

@@ -67,6 +67,11 @@ struct wasm_image *wasm_image_ref(struct wasm_image *image)
     return image;
 }
 
+void wasm_image_limit_memory(struct wasm_image *image, uint64_t bytes)
+{
+    image->memory_limit_bytes = bytes;
+}
+
 void wasm_image_put(struct wasm_image *image)
 {
     if (!image || atomic_fetch_sub_explicit(&image->refs, 1, memory_order_acq_rel) != 1) {

@@ -20,8 +20,9 @@ struct wasm_image {
     uint32_t type_ids_held;
     int memfd; /* sealed; -1: no bytes of memory */
     uint64_t memory_bytes;
-    const uint8_t *bytes;      /* the same, mapped read-only; what pages are copied back from */
-    union wasm_value *globals; /* index space; a funcref as function index + 1 */
+    uint64_t memory_limit_bytes; /* 0: the pool's alone */
+    const uint8_t *bytes;        /* the same, mapped read-only; what pages are copied back from */
+    union wasm_value *globals;   /* index space; a funcref as function index + 1 */
     struct wasm_image_table *tables; /* defined ones: all */
     uint8_t *data_dropped, *elem_dropped;
     bool suspended;

@@ -244,11 +244,15 @@ static int bind_memory(struct wasm_slot *slot, struct wasm_image *image, struct 
         }
     }
     memory->max_pages = header->memory_max;
-    memory->limit_pages = (uint32_t)wm_min_u64(slot->store->limits.memory_bytes / WASM_PAGE_BYTES,
+    uint64_t limit_bytes = slot->store->limits.memory_bytes;
+    if (image->memory_limit_bytes != 0) {
+        limit_bytes = wm_min_u64(limit_bytes, image->memory_limit_bytes);
+    }
+    memory->limit_pages = (uint32_t)wm_min_u64(limit_bytes / WASM_PAGE_BYTES,
                                                wm_min_u64(header->memory_max, WASM_PAGES_MAX));
     if (bytes > memory->limit_pages * WASM_PAGE_BYTES) {
         return wm_diag_set(diag, WM_E_LIMIT,
-                           "image: its %llu bytes of memory are more than this pool's limit",
+                           "image: its %llu bytes of memory are more than the limit",
                            (unsigned long long)bytes);
     }
     uint64_t open_bytes = wm_max_u64(slot->open_bytes, memory->cell.size_bytes);

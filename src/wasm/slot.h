@@ -42,6 +42,9 @@ WM_MUST_CHECK int wasm_image_take(struct wasm_instance *instance, struct wasm_im
 struct wasm_image *wasm_image_ref(struct wasm_image *image);
 void wasm_image_put(struct wasm_image *image);
 uint64_t wasm_image_memory_bytes(const struct wasm_image *image);
+/* Memories made from it grow to no more than this, where a pool allows more. Before its first use.
+ */
+void wasm_image_limit_memory(struct wasm_image *image, uint64_t bytes);
 
 /* Portable form (doc/format/image.md): bound to the module's SHA-256, zero pages left out,
  * checksummed. Reading checks everything and refuses an image of another module. */
@@ -71,8 +74,8 @@ WM_MUST_CHECK int wasm_pool_take(struct wasm_pool *pool, struct wasm_image *imag
 struct wasm_instance *wasm_slot_instance(struct wasm_slot *slot);
 /* The resolve_self of the take that bound it: the host's part of what lives in this slot. */
 void *wasm_slot_env(const struct wasm_slot *slot);
-/* A function of this slot's instance, by its index in the module; good while the slot stays with its
- * image. */
+/* A function of this slot's instance, by its index in the module; good while the slot stays with
+ * its image. */
 const struct wasm_func *wasm_slot_func(struct wasm_slot *slot, uint32_t func_idx);
 /* What the image has in table 0 at `elem_idx`: a function index, or UINT32_MAX. */
 uint32_t wasm_image_table_func(const struct wasm_image *image, uint32_t elem_idx);

@@ -1,0 +1,319 @@
+/* faaslet.c: the host's half of a slot, and one call in it. */
+#include "faaslet/faaslet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+#include "faaslet/chain.h"
+#include "faaslet/streams.h"
+#include "host/file.h"
+#include "libos/memfs.h"
+#include "port/machine.h"
+#include "wasm/store.h"
+#include "wasm/suspend.h"
+
+bool faaslet_call_output(struct faaslet_call *call, const void *bytes, uint32_t len)
+{
+    uint64_t wanted = (uint64_t)call->output_len + len;
+    if (call->initialising) {
+        return true; /* nobody reads what a Proto-Faaslet prints */
+    }
+    if (wanted > call->function->limits.output_bytes ||
+        (wanted > call->output_room && (!call->more || !call->more(call, (uint32_t)wanted)))) {
+        call->output_over = true;
+        return false;
+    }
+    if (len != 0) {
+        memcpy(call->output + call->output_len, bytes, len);
+    }
+    call->output_len = (uint32_t)wanted;
+    return true;
+}
+
+/* --- Making --- */
+
+int faaslet_thread_init(struct faaslet_thread *thread, struct wm_diag *diag)
+{
+    *thread = (struct faaslet_thread){0};
+    libos_init(&thread->os, port_machine());
+    int rc = wasi_scratch_new(&thread->os, &thread->scratch);
+    return rc == 0 ? 0 : wm_diag_default(diag, rc, "Faaslet");
+}
+
+void faaslet_thread_fini(struct faaslet_thread *thread)
+{
+    wasi_scratch_free(&thread->os, thread->scratch);
+}
+
+int faaslet_new(struct faaslet_thread *thread, struct faaslet **out, struct wm_diag *diag)
+{
+    struct faaslet *faaslet = wm_alloc_zero(1, sizeof *faaslet);
+    if (!faaslet) {
+        return wm_diag_set(diag, -ENOMEM, "Faaslet: %s", wm_error_text(-ENOMEM));
+    }
+    faaslet->thread = thread;
+    int rc = faaslet_streams_new(thread, &faaslet->streams);
+    if (rc == 0) {
+        struct libos_memfs_limits limits = {0};
+        rc = libos_memfs_new(&thread->os, &limits, &faaslet->root);
+    }
+    if (rc == 0) {
+        struct wasi_preopen root = {"/", faaslet->root};
+        struct wasi_config config = {
+            .os = &thread->os,
+            .stdio = {faaslet_streams_file(faaslet->streams, 0),
+                      faaslet_streams_file(faaslet->streams, 1),
+                      faaslet_streams_file(faaslet->streams, 2)},
+            .preopens = &root,
+            .preopen_count = 1,
+            .scratch = thread->scratch,
+            .suspend_on_input = true, /* only programs that are prepared for it stop there */
+        };
+        rc = wasi_new(&config, &faaslet->wasi, diag);
+    }
+    if (rc != 0) {
+        faaslet_free(faaslet);
+        return wm_diag_default(diag, rc, "Faaslet");
+    }
+    *out = faaslet;
+    return 0;
+}
+
+void faaslet_free(struct faaslet *faaslet)
+{
+    if (faaslet) {
+        wasi_free(faaslet->wasi);
+        libos_file_put(faaslet->root);
+        faaslet_streams_free(faaslet->streams);
+        function_put(faaslet->function);
+        wm_free(faaslet);
+    }
+}
+
+static bool find_func(const struct faaslet_host_table *table, struct wm_view name,
+                      struct wasm_extern *out)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (wm_view_eq_str(name, table->funcs[i].name)) {
+            out->host = &table->funcs[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+int faaslet_resolve(void *self, struct wm_view module, struct wm_view name,
+                    enum wasm_extern_kind kind, struct wasm_extern *out)
+{
+    static const struct faaslet_host_table *const tables[] = {&faaslet_call_funcs,
+                                                              &faaslet_chain_funcs};
+    struct faaslet *faaslet = self;
+    if (kind == WASM_EXTERN_FUNC && wm_view_eq_str(module, "faaslet")) {
+        *out = (struct wasm_extern){.kind = kind, .host_env = &faaslet->guest};
+        for (size_t i = 0; i < WM_COUNT_OF(tables); i++) {
+            if (find_func(tables[i], name, out)) {
+                return 0;
+            }
+        }
+        return WM_E_NOT_FOUND;
+    }
+    return wasi_resolve(faaslet->wasi, module, name, kind, out);
+}
+
+/* --- A call --- */
+
+int faaslet_begin(struct faaslet *faaslet, struct faaslet_call *call, struct wm_diag *diag)
+{
+    (void)diag;
+    faaslet->guest.call = call;
+    wasi_reset(faaslet->wasi, call->function->args, call->function->env);
+    faaslet_streams_begin(faaslet->streams, call);
+    return 0;
+}
+
+void faaslet_end(struct faaslet *faaslet)
+{
+    faaslet_streams_end(faaslet->streams);
+    /* What the call opened is closed here and not at the next call's start. */
+    wasi_reset(faaslet->wasi, NULL, NULL);
+    faaslet->guest.call = NULL;
+}
+
+static void say(struct faaslet_call *call, enum call_end end, const char *text)
+{
+    call->end = end;
+    snprintf(call->message, sizeof call->message, "%s", text);
+}
+
+static void take_trap(struct faaslet_call *call, struct wasm_store *store, enum wasm_trap trap)
+{
+    if (trap == WASM_TRAP_DEADLINE || trap == WASM_TRAP_KILLED) {
+        say(call, CALL_END_TIMEOUT, "the call was not done within its time");
+    } else if (trap == WASM_TRAP_OUT_OF_MEMORY) {
+        say(call, CALL_END_LIMIT, "the machine has no memory for this call");
+    } else if (trap == WASM_TRAP_OUT_OF_FUEL) {
+        say(call, CALL_END_LIMIT, "the call used up its fuel");
+    } else {
+        say(call, CALL_END_TRAP, wasm_trap_text(trap));
+    }
+    if (call->backtrace && call->backtrace_room > 0) {
+        int len =
+            wasm_report_format(wasm_store_report(store), call->backtrace, call->backtrace_room);
+        call->backtrace_len = len < 0                                ? 0
+                              : (uint32_t)len < call->backtrace_room ? (uint32_t)len
+                                                                     : call->backtrace_room - 1;
+    }
+}
+
+static enum wasm_trap enter(struct faaslet *faaslet, struct wasm_instance *instance,
+                            struct wasm_slot *slot, struct faaslet_call *call,
+                            union wasm_value *value)
+{
+    const struct function *function = call->function;
+    struct wasm_store *store = wasm_instance_store(instance);
+    if (faaslet->slot != slot) {
+        faaslet->slot = slot;
+        faaslet->main = wasm_slot_func(slot, function->main_idx);
+        faaslet->restored = function->restored_idx == UINT32_MAX
+                                ? NULL
+                                : wasm_slot_func(slot, function->restored_idx);
+    }
+    if (faaslet->restored) {
+        enum wasm_trap trap = wasm_call(store, faaslet->restored, value);
+        if (trap != WASM_TRAP_NONE) {
+            return trap;
+        }
+    }
+    if (call->func_idx != UINT32_MAX) {
+        return wasm_call(store, wasm_slot_func(slot, call->func_idx), value);
+    }
+    if (function->kind == FUNCTION_SUSPENDED) {
+        return wasm_suspend_continue(instance, "_start");
+    }
+    return wasm_call(store, faaslet->main, value);
+}
+
+void faaslet_run(struct faaslet *faaslet, struct wasm_instance *instance, struct wasm_slot *slot,
+                 struct faaslet_call *call)
+{
+    union wasm_value value = {0};
+    enum wasm_trap trap = enter(faaslet, instance, slot, call, &value);
+    bool returns = call->function->kind == FUNCTION_FAASLET || call->func_idx != UINT32_MAX;
+    call->end = CALL_END_OK;
+    if (trap == WASM_TRAP_EXIT) {
+        call->return_code = (int32_t)wasi_exit_status(faaslet->wasi);
+    } else if (trap == WASM_TRAP_NONE) {
+        call->return_code = returns ? (int32_t)value.i32 : 0;
+    } else {
+        take_trap(call, wasm_instance_store(instance), trap);
+        return;
+    }
+    if (call->output_over) {
+        say(call, CALL_END_LIMIT, "its output is over the limit of the function");
+    } else if (call->return_code != 0) {
+        call->end = CALL_END_FAILED;
+    }
+}
+
+/* --- Proto-Faaslets --- */
+
+static int init_failed(const struct function *function, struct wasm_store *store,
+                       enum wasm_trap trap, const char *what, struct wm_diag *diag)
+{
+    char backtrace[160] = "";
+    wasm_report_format(wasm_store_report(store), backtrace, sizeof backtrace);
+    return wm_diag_set(diag, WM_E_TRAP, "%s: %s: %s\n%s", function->name, what,
+                       wasm_trap_text(trap), backtrace);
+}
+
+/* Constructors and the user's own init. */
+static int run_init(struct function *function, struct wasm_instance *instance, struct wm_diag *diag)
+{
+    struct wasm_store *store = wasm_instance_store(instance);
+    static const char *const names[] = {"_initialize", "faaslet_init"};
+    static const char *const results[] = {"", "i"};
+    for (int i = 0; i < 2; i++) {
+        struct wasm_extern found;
+        union wasm_value value = {0};
+        if (function_export(function->object, names[i], results[i]) == UINT32_MAX) {
+            continue;
+        }
+        if (wasm_instance_export(instance, wm_view_str(names[i]), &found) != 0) {
+            WM_UNREACHABLE();
+        }
+        enum wasm_trap trap = wasm_call(store, found.func, &value);
+        if (trap != WASM_TRAP_NONE) {
+            return init_failed(function, store, trap, names[i], diag);
+        }
+        if (i == 1 && value.i32 != 0) {
+            return wm_diag_set(diag, WM_E_INVALID,
+                               "%s: faaslet_init returned %d: it must return 0 for the function to "
+                               "be usable",
+                               function->name, (int)value.i32);
+        }
+    }
+    return 0;
+}
+
+static int make_image(struct function *function, struct faaslet *faaslet, struct wasm_store *store,
+                      struct wasm_image **out, struct wm_diag *diag)
+{
+    struct wasm_instance *instance;
+    int rc = wasm_instance_new(store, function->object, faaslet_resolve, faaslet, &instance, diag);
+    if (rc == WM_E_TRAP) {
+        return init_failed(function, store, wasm_store_report(store)->trap, "its start function",
+                           diag);
+    }
+    if (rc == 0 && function->kind == FUNCTION_FAASLET) {
+        rc = run_init(function, instance, diag);
+    }
+    if (rc == 0) {
+        rc = function->kind == FUNCTION_SUSPENDED ? wasm_suspend_run(instance, "_start", out, diag)
+                                                  : wasm_image_take(instance, out, diag);
+    }
+    uint32_t number = 0;
+    if (rc == 0 && wasi_extra_fds(faaslet->wasi, &number) != 0) {
+        wasm_image_put(*out);
+        return wm_diag_set(
+            diag, WM_E_INVALID,
+            "%s: descriptor %u is open after init: a Proto-Faaslet keeps memory, not "
+            "files; close it there, and open it in each call",
+            function->name, number);
+    }
+    return rc;
+}
+
+int faaslet_snapshot(struct function *function, struct faaslet_thread *thread, int image_fd,
+                     struct wm_diag *diag)
+{
+    struct faaslet_call call = {.function = function, .func_idx = UINT32_MAX, .initialising = true};
+    struct wasm_store_limits limits = {.memory_bytes = function->limits.memory_bytes};
+    struct faaslet *faaslet = NULL;
+    struct wasm_store *store = NULL;
+    struct wasm_image *image = NULL;
+    int rc = faaslet_new(thread, &faaslet, diag);
+    if (rc == 0) {
+        rc = wasm_store_new(&limits, &store, diag);
+    }
+    if (rc == 0) {
+        rc = faaslet_begin(faaslet, &call, diag);
+    }
+    if (rc == 0) {
+        wasm_store_set_deadline(store, host_monotonic_ns() +
+                                           (int64_t)function->limits.timeout_ms * 1000000);
+        rc = make_image(function, faaslet, store, &image, diag);
+        wm_diag_default(diag, rc, function->name);
+        faaslet_end(faaslet);
+    }
+    if (rc == 0) {
+        rc = wasm_image_write(image, image_fd, diag);
+    }
+    wasm_image_put(image);
+    wasm_store_free(store);
+    faaslet_free(faaslet);
+    return rc;
+}

@@ -1,0 +1,241 @@
+/* link.c: starting a worker and talking with it. */
+#include "faaslet/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "faaslet/executor.h"
+#include "host/file.h"
+
+#define DEFAULT_EXECUTORS 16u
+#define DEFAULT_SLOTS 64u
+
+struct link {
+    struct host_process process;
+    struct channel *channel;
+    int channel_fd, event_fd, control;
+    uint32_t executors;
+    int sockets[EXECUTORS_MAX]; /* ours */
+    uint8_t packet[CONTROL_BYTES_MAX];
+    struct control_message message;
+    int fds[CONTROL_FDS_MAX];
+};
+
+static bool runnable(const char *path)
+{
+    return access(path, X_OK) == 0;
+}
+
+int link_program(char *out, size_t out_bytes, struct wm_diag *diag)
+{
+    const char *chosen = getenv("WARDMOTE_WORKER");
+    char folder[PATH_MAX];
+    if (chosen) {
+        snprintf(out, out_bytes, "%s", chosen);
+        return 0;
+    }
+    ssize_t len = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    folder[len > 0 ? len : 0] = 0;
+    char *slash = strrchr(folder, '/');
+    if (slash) {
+        *slash = 0;
+        snprintf(out, out_bytes, "%.*s/wardmote-worker", (int)out_bytes - 20, folder);
+        if (runnable(out)) {
+            return 0;
+        }
+    }
+    snprintf(out, out_bytes, "%s/wardmote-worker", FAASLET_LIBEXEC_DIR);
+    return runnable(out) ? 0
+                         : wm_diag_set(diag, WM_E_MISSING,
+                                       "wardmote-worker: neither beside this program nor in %s: "
+                                       "install Wardmote as a whole",
+                                       FAASLET_LIBEXEC_DIR);
+}
+
+static int spawn(struct link *link, const char *program, int control, struct wm_diag *diag)
+{
+    char *argv[] = {(char *)"wardmote-worker", NULL}, *envp[] = {NULL};
+    struct host_spawn spawn = {
+        .path = program, .argv = argv, .envp = envp, .fd_count = 3, .fds = {control, 2, 2}};
+    int rc = host_process_spawn(&spawn, &link->process);
+    return rc == 0 ? 0
+                   : wm_diag_set(diag, rc, "worker: %s cannot be started: %s", program,
+                                 wm_error_text(rc));
+}
+
+static int greet(struct link *link, const struct link_config *config, const int *sockets,
+                 struct wm_diag *diag)
+{
+    int fds[CONTROL_FDS_MAX] = {link->channel_fd, link->event_fd};
+    struct control_message *hello = wm_alloc_zero(1, sizeof *hello);
+    if (!hello) {
+        return wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
+    }
+    hello->kind = CONTROL_HELLO;
+    hello->version = CONTROL_VERSION;
+    hello->executors = link->executors;
+    hello->slots = config->slots ? config->slots : DEFAULT_SLOTS;
+    hello->call_prefix = config->call_prefix;
+    memcpy(fds + 2, sockets, link->executors * sizeof *fds);
+    int rc = control_send(link->control, hello, fds, link->executors + 2);
+    wm_free(hello);
+    return rc == 0 ? 0 : wm_diag_set(diag, rc, "worker: greeting: %s", wm_error_text(rc));
+}
+
+static void close_all(const int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+}
+
+int link_open(const struct link_config *config, struct link **out, struct wm_diag *diag)
+{
+    char program[PATH_MAX];
+    int pair[2] = {-1, -1}, theirs[EXECUTORS_MAX];
+    uint32_t executors = config->executors ? config->executors : DEFAULT_EXECUTORS;
+    struct link *link = wm_alloc_zero(1, sizeof *link);
+    if (!link) {
+        return wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
+    }
+    link->process.pidfd = link->channel_fd = link->event_fd = link->control = -1;
+    executors = executors < EXECUTORS_MAX ? executors : EXECUTORS_MAX;
+    int rc = config->program ? 0 : link_program(program, sizeof program, diag);
+    rc = rc ? rc : channel_create(&link->channel, &link->channel_fd, diag);
+    if (rc == 0 && ((link->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
+                    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)) {
+        rc = wm_diag_set(diag, -errno, "worker: sockets: %s", wm_error_text(-errno));
+    }
+    link->control = pair[0];
+    while (rc == 0 && link->executors < executors) {
+        int ends[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+            rc = wm_diag_set(diag, -errno, "worker: sockets: %s", wm_error_text(-errno));
+            break;
+        }
+        link->sockets[link->executors] = ends[0];
+        theirs[link->executors++] = ends[1];
+    }
+    rc = rc ? rc : spawn(link, config->program ? config->program : program, pair[1], diag);
+    rc = rc ? rc : greet(link, config, theirs, diag);
+    close_all(theirs, link->executors);
+    close_all(&pair[1], 1);
+    if (rc != 0) {
+        link_close(link);
+        return rc;
+    }
+    *out = link;
+    return 0;
+}
+
+void link_close(struct link *link)
+{
+    if (!link) {
+        return;
+    }
+    if (link->process.pidfd >= 0) {
+        struct host_process_end end;
+        host_process_kill(&link->process);
+        (void)!host_process_reap(&link->process, &end);
+    }
+    channel_close(link->channel);
+    close_all(&link->channel_fd, 1);
+    close_all(&link->event_fd, 1);
+    close_all(&link->control, 1);
+    close_all(link->sockets, link->executors);
+    wm_free(link);
+}
+
+const struct host_process *link_process(const struct link *link)
+{
+    return &link->process;
+}
+
+struct channel *link_channel(struct link *link)
+{
+    return link->channel;
+}
+
+int link_socket(struct link *link, uint32_t executor)
+{
+    int fd = executor < link->executors ? link->sockets[executor] : -1;
+    if (fd >= 0) {
+        link->sockets[executor] = -1;
+    }
+    return fd;
+}
+
+int link_control_fd(const struct link *link)
+{
+    return link->control;
+}
+
+int link_event_fd(const struct link *link)
+{
+    return link->event_fd;
+}
+
+void link_event_clear(struct link *link)
+{
+    uint64_t count;
+    (void)!read(link->event_fd, &count, sizeof count);
+}
+
+int link_send(struct link *link, const struct control_message *message, const int *fds,
+              uint32_t fd_count)
+{
+    return control_send(link->control, message, fds, fd_count);
+}
+
+int link_receive(struct link *link, const struct control_message **out, struct wm_diag *diag)
+{
+    struct pollfd readable = {.fd = link->control, .events = POLLIN};
+    uint32_t fd_count;
+    if (poll(&readable, 1, 0) != 1) {
+        return -EAGAIN;
+    }
+    int rc =
+        control_receive(link->control, link->packet, &link->message, link->fds, &fd_count, diag);
+    if (rc == 1) {
+        close_all(link->fds, fd_count); /* workers have none to give */
+        *out = &link->message;
+    }
+    return rc;
+}
+
+int link_wait(struct link *link, enum control_kind kind, int timeout_ms, struct wm_diag *diag)
+{
+    int64_t until_ns = host_monotonic_ns() + (int64_t)timeout_ms * 1000000;
+    for (;;) {
+        const struct control_message *message;
+        int rc = link_receive(link, &message, diag);
+        if (rc == 1 && message->kind == kind) {
+            char text[WM_DIAG_TEXT_BYTES];
+            wm_diag_quote(text, sizeof text, message->text.ptr, message->text.len);
+            return message->code == 0 ? 0 : wm_diag_set(diag, message->code, "%s", text);
+        }
+        int64_t left_ms = (until_ns - host_monotonic_ns()) / 1000000;
+        if (rc == 0 || (rc < 0 && rc != -EAGAIN)) {
+            return wm_diag_set(diag, WM_E_COMPILER, "worker: it ended before it answered");
+        }
+        if (left_ms <= 0) {
+            return wm_diag_set(diag, -ETIMEDOUT, "worker: no answer in %d ms", timeout_ms);
+        }
+        if (rc == -EAGAIN) {
+            struct pollfd readable = {.fd = link->control, .events = POLLIN};
+            (void)poll(&readable, 1, (int)left_ms);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+/* link.h: the node's side of one worker: its process, its channel, its control socket.
+ *
+ * Knows nothing of tenants' rights or of schedules: starts the process, loads what it is told to,
+ * passes calls in and results out. Nothing here waits but link_ready and link_wait; the descriptors
+ * to wait for are link_fds'. Used by the node, by tests and by benches.
+ *
+ * Threads: one; the executors' sockets (link_socket) are for service threads. */
+#ifndef WM_FAASLET_LINK_H
+#define WM_FAASLET_LINK_H
+
+#include "faaslet/channel.h"
+#include "faaslet/control.h"
+#include "host/process.h"
+
+struct link_config {
+    const char *program; /* path of wardmote-worker; NULL: link_program's */
+    uint32_t executors;  /* at most EXECUTORS_MAX; 0: 16 */
+    uint32_t slots;      /* of each executor; 0: 64 */
+    uint64_t call_prefix;
+};
+
+struct link;
+
+/* Beside the running program, else in the libexec folder; WARDMOTE_WORKER overrides, for tests. */
+WM_MUST_CHECK int link_program(char *out, size_t out_bytes, struct wm_diag *diag);
+
+/* Starts it and sends HELLO. */
+WM_MUST_CHECK int link_open(const struct link_config *config, struct link **out,
+                            struct wm_diag *diag);
+/* Ends the process (kill) and releases everything. */
+void link_close(struct link *link);
+const struct host_process *link_process(const struct link *link);
+struct channel *link_channel(struct link *link);
+/* The node's ends of the executors' sockets; each is taken over by who first asks for it, -1 then.
+ */
+int link_socket(struct link *link, uint32_t executor);
+
+/* Descriptors to be watched for reading: of control messages, and of completions. */
+int link_control_fd(const struct link *link);
+int link_event_fd(const struct link *link);
+/* Clears the event; then channel_next_completion until it gives 0. */
+void link_event_clear(struct link *link);
+
+/* Sends LOAD, SNAPSHOT, UNLOAD, FORGET; the answer comes as a message. */
+WM_MUST_CHECK int link_send(struct link *link, const struct control_message *message,
+                            const int *fds, uint32_t fd_count);
+/* The next control message: 1; 0: it has ended; -EAGAIN: none now; WM_E_MALFORMED. Borrowed until
+ * the next. */
+WM_MUST_CHECK int link_receive(struct link *link, const struct control_message **out,
+                               struct wm_diag *diag);
+/* Waits for a message of `kind` (READY, DONE), passing over others; its code and text in diag. */
+WM_MUST_CHECK int link_wait(struct link *link, enum control_kind kind, int timeout_ms,
+                            struct wm_diag *diag);
+
+#endif
