@@ -342,7 +342,7 @@ static int enable(int fd, const char *controller)
 
 static int leave_own_group(int own_fd)
 {
-    int leaf;
+    int leaf = -1;
     int err = make_folder(own_fd, NODE_LEAF, &leaf);
     if (!err) {
         err = write_number(leaf, "cgroup.procs", getpid());
@@ -716,7 +716,8 @@ int host_cgroup_usage(const struct host_cgroups *cgroups, const struct host_cgro
         } else if (part == HOST_CGROUP_MEMORY) {
             out->memory_bytes = read_number(fd, v1 ? "memory.usage_in_bytes" : "memory.current");
             out->memory_limit_hits =
-                v1 ? read_number(fd, "memory.failcnt") : read_keyed(fd, "memory.events", "max");
+                v1 ? read_number(fd, "memory.failcnt") + read_number(fd, "memory.memsw.failcnt")
+                   : read_keyed(fd, "memory.events", "max");
             out->memory_kills =
                 read_keyed(fd, v1 ? "memory.oom_control" : "memory.events", "oom_kill");
         }
