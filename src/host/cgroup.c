@@ -715,9 +715,6 @@ int host_cgroup_usage(const struct host_cgroups *cgroups, const struct host_cgro
                                    : read_keyed(fd, "cpu.stat", "throttled_usec") * 1000;
         } else if (part == HOST_CGROUP_MEMORY) {
             out->memory_bytes = read_number(fd, v1 ? "memory.usage_in_bytes" : "memory.current");
-            out->memory_limit_hits =
-                v1 ? read_number(fd, "memory.failcnt") + read_number(fd, "memory.memsw.failcnt")
-                   : read_keyed(fd, "memory.events", "max");
             out->memory_kills =
                 read_keyed(fd, v1 ? "memory.oom_control" : "memory.events", "oom_kill");
         }

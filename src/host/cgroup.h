@@ -90,7 +90,7 @@ struct host_cgroup {
 
 struct host_cgroup_usage { /* 0 where the machine does not tell */
     uint64_t cpu_ns;
-    uint64_t memory_bytes, memory_limit_hits, memory_kills;
+    uint64_t memory_bytes, memory_kills;    /* kills: processes that the limit ended */
     uint64_t throttled_ns, throttled_count; /* by the quota */
     uint32_t processes;
 };
