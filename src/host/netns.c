@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -37,6 +38,7 @@
 #include "base/fault.h"
 
 #define INSIDE_NAME "eth0"
+#define INDEX_UNKNOWN (-1)
 #define LOOPBACK_INDEX 1 /* in every new namespace */
 #define PREFIX_BITS 30
 #define RULE_PRIORITY 1000
@@ -56,12 +58,16 @@ struct place {
     struct host_netns ns; /* first: the caller's pointer */
     struct nl_sock *inside;
     int outside_index, inside_index;
-    enum { EMPTY, READY, TAKEN } state;
+    enum { EMPTY, READY, TAKEN, ENDING } state;
 };
 
 struct host_net {
     pthread_mutex_t lock; /* protects all of this; the options do not change */
     struct nl_sock *outside;
+    /* For deleting, which takes long: its lock is the inner one, and nobody takes `lock` with it.
+     */
+    pthread_mutex_t ending_lock;
+    struct nl_sock *ending;
     struct host_net_options options;
     char prefix[HOST_NET_PREFIX_MAX + 1];
     struct place *places;
@@ -458,16 +464,59 @@ static int delete_rules(struct nl_sock *sock, const char *name, const char *pref
 
 /* --- places --- */
 
-static int delete_link(struct nl_sock *sock, int index)
+/* By index, or by name where nobody knows the index. */
+static int delete_link(struct nl_sock *sock, int index, const char *name)
 {
     struct rtnl_link *link = rtnl_link_alloc();
     int err = -ENOMEM;
     if (link) {
-        rtnl_link_set_ifindex(link, index);
+        if (index > 0) {
+            rtnl_link_set_ifindex(link, index);
+        } else {
+            rtnl_link_set_name(link, name);
+        }
         err = from_netlink(rtnl_link_delete(sock, link));
         rtnl_link_put(link);
     }
     return err;
+}
+
+/* Deleting an interface waits for every processor to let go of it, tens of milliseconds. A group
+ * waits once: whoever has many puts them into a group with a random number and deletes that. */
+static int group_link(struct nl_sock *sock, int index, uint32_t group)
+{
+    struct rtnl_link *change = rtnl_link_alloc();
+    int err = -ENOMEM;
+    if (change) {
+        rtnl_link_set_group(change, group);
+        err = change_link(sock, index, change);
+        rtnl_link_put(change);
+    }
+    return err;
+}
+
+static int delete_group(struct nl_sock *sock, uint32_t group)
+{
+    const struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
+    struct nl_msg *message = nlmsg_alloc_simple(RTM_DELLINK, 0);
+    if (!message) {
+        return -ENOMEM;
+    }
+    int err = nlmsg_append(message, (void *)&header, sizeof header, NLMSG_ALIGNTO);
+    err = err < 0 ? err : nla_put_u32(message, IFLA_GROUP, group);
+    if (err < 0) {
+        nlmsg_free(message);
+        return from_netlink(err);
+    }
+    return from_netlink(nl_send_sync(sock, message)); /* frees the message */
+}
+
+static int random_group(uint32_t *group)
+{
+    ssize_t got = getrandom(group, sizeof *group, 0);
+    *group |= 0x40000000; /* far from the numbers that people choose */
+    *group &= 0x7fffffff;
+    return got == sizeof *group ? 0 : -EIO;
 }
 
 static int index_of(struct nl_sock *sock, const char *name, int *index)
@@ -482,13 +531,19 @@ static int index_of(struct nl_sock *sock, const char *name, int *index)
     return err;
 }
 
+/* Deleting one end deletes the other; should that fail, the end of the namespace does it. */
+static void delete_veth(struct nl_sock *sock, struct place *place)
+{
+    if (place->outside_index) {
+        int ignored = delete_link(sock, place->outside_index, place->ns.outside_name);
+        (void)ignored;
+        place->outside_index = 0;
+    }
+}
+
 static void unmake(struct host_net *net, struct place *place)
 {
-    /* Deleting one end deletes the other; should that fail, the end of the namespace does it. */
-    if (place->outside_index) {
-        int ignored = delete_link(net->outside, place->outside_index);
-        (void)ignored;
-    }
+    delete_veth(net->outside, place);
     if (place->ns.outside_name[0]) {
         int ignored = delete_rules(net->outside, place->ns.outside_name, NULL);
         (void)ignored;
@@ -552,6 +607,7 @@ static int make(struct host_net *net, unsigned index, struct wm_diag *diag)
     if (!err) {
         what = "adding the veth pair";
         err = add_veth(net, place);
+        place->outside_index = err ? 0 : INDEX_UNKNOWN;
         err = err ? err : index_of(net->outside, name, &place->outside_index);
         err = err ? err : index_of(place->inside, INSIDE_NAME, &place->inside_index);
     }
@@ -629,13 +685,21 @@ static int delete_leftovers(struct host_net *net)
     if (err) {
         return err;
     }
+    uint32_t group;
+    unsigned count = 0;
+    err = random_group(&group);
     for (struct nl_object *at = nl_cache_get_first(cache); at && !err; at = nl_cache_get_next(at)) {
         struct rtnl_link *link = (struct rtnl_link *)at;
         const char *type = rtnl_link_get_type(link);
         if (type && strcmp(type, "veth") == 0 && is_ours(rtnl_link_get_name(link), net->prefix)) {
-            err = delete_link(net->outside, rtnl_link_get_ifindex(link));
+            err = group_link(net->outside, rtnl_link_get_ifindex(link), group);
+            count += !err;
             err = err == -ENOENT ? 0 : err; /* its namespace ended meanwhile */
         }
+    }
+    if (!err && count) {
+        err = delete_group(net->outside, group);
+        err = err == -ENOENT ? 0 : err;
     }
     nl_cache_free(cache);
     return err ? err : delete_rules(net->outside, NULL, net->prefix);
@@ -710,10 +774,14 @@ int host_net_open(const struct host_net_options *options, struct host_net **out,
     snprintf(net->prefix, sizeof net->prefix, "%s", options->prefix);
     net->options.prefix = net->prefix;
     pthread_mutex_init(&net->lock, NULL);
+    pthread_mutex_init(&net->ending_lock, NULL);
     for (unsigned i = 0; i < options->count; i++) {
         places[i].ns.fd = -1;
     }
     net->outside = connect_netlink(&err);
+    if (!err) {
+        net->ending = connect_netlink(&err);
+    }
     if (err) {
         say(diag, net->prefix, "opening netlink", err);
     } else {
@@ -734,15 +802,39 @@ int host_net_open(const struct host_net_options *options, struct host_net **out,
 
 void host_net_close(struct host_net *net)
 {
-    for (unsigned i = 0; i < net->options.count; i++) {
-        if (net->places[i].state != EMPTY) {
-            unmake(net, &net->places[i]);
+    uint32_t group;
+    unsigned count = 0;
+    int err = random_group(&group);
+    for (unsigned i = 0; i < net->options.count && !err; i++) {
+        struct place *place = &net->places[i];
+        if (place->state != EMPTY && group_link(net->outside, place->outside_index, group) == 0) {
+            place->state = ENDING;
+            count++;
         }
+    }
+    bool gone = count && delete_group(net->outside, group) == 0;
+    bool no_rules = net->outside && delete_rules(net->outside, NULL, net->prefix) == 0;
+    for (unsigned i = 0; i < net->options.count; i++) {
+        struct place *place = &net->places[i];
+        if (place->state == EMPTY) {
+            continue;
+        }
+        if (gone && place->state == ENDING) {
+            place->outside_index = 0;
+        }
+        if (no_rules) {
+            place->ns.outside_name[0] = '\0';
+        }
+        unmake(net, place);
     }
     if (net->outside) {
         nl_socket_free(net->outside);
     }
+    if (net->ending) {
+        nl_socket_free(net->ending);
+    }
     pthread_mutex_destroy(&net->lock);
+    pthread_mutex_destroy(&net->ending_lock);
     wm_free(net->places);
     wm_free(net);
 }
@@ -783,7 +875,15 @@ static struct place *place_of(struct host_net *net, const struct host_netns *ns)
 void host_net_put(struct host_net *net, const struct host_netns *ns)
 {
     pthread_mutex_lock(&net->lock);
-    unmake(net, place_of(net, ns));
+    struct place *place = place_of(net, ns);
+    place->state = ENDING;
+    pthread_mutex_unlock(&net->lock);
+    /* Nobody else touches an ending place, so others take and make meanwhile. */
+    pthread_mutex_lock(&net->ending_lock);
+    delete_veth(net->ending, place);
+    pthread_mutex_unlock(&net->ending_lock);
+    pthread_mutex_lock(&net->lock);
+    unmake(net, place);
     pthread_mutex_unlock(&net->lock);
 }
 
