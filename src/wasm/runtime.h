@@ -39,7 +39,7 @@ void wasm_ranges_fini(struct wasm_ranges *ranges);
 
 /* --- Memory, tables, globals --- */
 
-#define WASM_MEMORY_REGIONS_MAX 16
+#define WASM_MEMORY_REGIONS_MAX 64
 
 struct wasm_span { /* of guest addresses */
     uint64_t start, end;

@@ -97,5 +97,15 @@ uint8_t *wasm_region_bytes(struct wasm_region *region, uint64_t *bytes);
  * a guest's write to it traps. Undone by the slot's reset. */
 WM_MUST_CHECK int wasm_region_map(struct wasm_region *region, struct wasm_memory *memory,
                                   bool read_only, uint32_t *out, struct wm_diag *diag);
+/* The same for the host pages that hold [offset, offset + len), inside the region; *out is the
+ * guest address of the byte at `offset`. Memory grows by whole WebAssembly pages; what of them lies
+ * behind the range is zero and private. WM_E_LIMIT: the memory's limit, or too many separate
+ * read-only ranges (those mapped one after the other count as one). */
+WM_MUST_CHECK int wasm_region_map_range(struct wasm_region *region, uint64_t offset, uint64_t len,
+                                        struct wasm_memory *memory, bool read_only, uint32_t *out,
+                                        struct wm_diag *diag);
+/* Borrowed: to be passed to another process, which maps the same bytes and cannot change the size.
+ */
+int wasm_region_fd(const struct wasm_region *region);
 
 #endif
