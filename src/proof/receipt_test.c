@@ -161,13 +161,13 @@ TEST(parts_of_different_receipts_do_not_fit)
     REQUIRE(record_receipt_get(wm_view_of(bytes, len), &a, NULL) == 0);
     uint8_t out[RECEIPT_BYTES_MAX];
 
-#define REFUSED(code)                                                                            \
+#define REFUSED(wanted)                                                                            \
     do {                                                                                         \
         struct cbor_writer writer = cbor_writer_of(out, sizeof out);                             \
         record_receipt_put(&writer, &mixed);                                                     \
         diag = (struct wm_diag)WM_DIAG_INIT;                                                     \
-        CHECK_INT(receipt_verify(wm_view_of(out, writer.len), NULL, &receipt, &diag), ==, code); \
-        CHECK((diag.code == 0) == ((code) == 0));                                                \
+        CHECK_INT(receipt_verify(wm_view_of(out, writer.len), NULL, &receipt, &diag), ==, wanted); \
+        CHECK((diag.code == 0) == ((wanted) == 0));                                                \
     } while (0)
     mixed = a;
     mixed.record = wm_view_of(records[6], record_bytes[6]); /* a neighbour's record */
