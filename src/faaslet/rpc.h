@@ -9,8 +9,10 @@
  *
  * A body is at most RPC_BODY_BYTES_MAX. Whatever breaks the form closes the connection: the other
  * side is not trusted by this code. Over unix sockets a request may carry one descriptor
- * (SCM_RIGHTS). A client whose wait was interrupted (deadline, kill) sends its next request with a
- * new sequence number, and drops replies to older ones.
+ * (SCM_RIGHTS). A client whose wait was interrupted (deadline, kill) first finishes sending and
+ * drops the late reply when it makes its next call, which has a new sequence number: sequence
+ * numbers of one connection rise, and the other side serves them in order, so nothing is lost by
+ * the wait, and the two never both write while nobody reads.
  *
  * The transport is a pair of functions, so that the same code runs over an encrypted connection
  * between nodes. */
@@ -26,13 +28,20 @@
 
 #define RPC_BODY_BYTES_MAX (UINT32_C(64) << 20)
 
-/* Whole buffers or nothing: 0, or a negative errno (-EPIPE: closed). -EINTR only where `stop`
- * returned true; then nothing or only a part was moved, which the transport remembers. */
+/* Whole buffers or nothing: 0, or a negative errno. recv: -EPIPE when the other side has closed
+ * before the first byte, -ECONNRESET after it. *passed_fd is set where a descriptor came along and
+ * left alone otherwise; with NULL it is closed.
+ *
+ * Waits that a signal disturbed go on unless `stop` (set by interruptible; NULL: not supported)
+ * returns true. Then recv gives -EINTR, and the next recv starts with the bytes that this one had
+ * taken; send gives -ECANCELED where it had sent nothing yet, and -EINTR where it had: the rest is
+ * kept, and goes out before anything else with the next send (with count 0 it does only that). */
 struct rpc_transport {
     void *self;
     int (*send)(void *self, const struct iovec *parts, int count, int pass_fd);
     int (*recv)(void *self, void *out, size_t len, int *passed_fd);
     void (*close)(void *self);
+    void (*interruptible)(void *self, bool (*stop)(void *stop_self), void *stop_self);
 };
 
 struct rpc_reply {
@@ -47,25 +56,34 @@ WM_MUST_CHECK int rpc_client_new(const struct rpc_transport *transport, struct r
 void rpc_client_free(struct rpc_client *client);
 /* Asked whenever a wait was disturbed by a signal: true gives up with -EINTR. NULL: never. */
 void rpc_client_interrupted(struct rpc_client *client, bool (*stop)(void *self), void *self);
-/* pass_fd -1: none (borrowed otherwise). 0; a negative errno; the other side's own errors are in
- * the body, whose form is the service's. */
+/* pass_fd -1: none (borrowed otherwise). 0; -EINTR; WM_E_LIMIT (the body is too large, nothing was
+ * sent); any other code means that the connection is gone, and -EPIPE follows for ever. The other
+ * side's own errors are in the body, whose form is the service's. */
 WM_MUST_CHECK int rpc_call(struct rpc_client *client, uint16_t service, const struct iovec *parts,
                            int count, int pass_fd, struct rpc_reply *out, struct wm_diag *diag);
 
-/* Serves one connection until it closes or breaks the form (a code, with diag). `handle` fills the
- * reply with rpc_reply_add and returns 0, or a code that ends the connection. */
+/* Serves one connection until it closes (0), breaks the form or fails (a code, with diag); closes
+ * the transport then. To stop it from another thread, shut the socket down through a descriptor of
+ * one's own. `handle` fills the reply with rpc_reply_* and returns 0, or a code that ends the
+ * connection. */
 struct rpc_request {
     uint16_t service;
     struct wm_view body; /* until the handler returns */
     int fd;              /* passed along, -1: none; closed by us afterwards unless set to -1 */
     struct rpc_server *server;
 };
+/* WM_E_LIMIT: beyond RPC_BODY_BYTES_MAX; -ENOMEM; the reply is as before then. */
 WM_MUST_CHECK int rpc_reply_add(struct rpc_request *request, struct wm_view bytes);
+/* `len` bytes at the reply's end for the handler to fill; valid until the next rpc_reply_*. */
+WM_MUST_CHECK int rpc_reply_room(struct rpc_request *request, size_t len, uint8_t **out);
+size_t rpc_reply_bytes(const struct rpc_request *request);
+void rpc_reply_cut(struct rpc_request *request, size_t len); /* back to the first `len` bytes */
+void rpc_reply_pass(struct rpc_request *request, int fd);    /* taken over; the last one counts */
 typedef int rpc_handle_fn(void *self, struct rpc_request *request);
 WM_MUST_CHECK int rpc_serve(const struct rpc_transport *transport, rpc_handle_fn *handle,
                             void *self, struct wm_diag *diag);
 
-/* A transport over a connected stream socket, which it takes over. */
+/* A transport over a connected stream socket, which it takes over (not on failure: -ENOMEM). */
 WM_MUST_CHECK int rpc_socket_transport(int fd, struct rpc_transport *out);
 
 enum rpc_service {

@@ -6,9 +6,12 @@
  * carried along by the next one. Readers see the state of one commit, wait for nobody and copy
  * nothing: a value read is a view into the map, good until the reader ends.
  *
- * LMDB's limits: a key of at most KV_KEY_BYTES_MAX; a map of fixed size, which is grown here when a
- * commit finds it full (WM_E_LIMIT only at bytes_max); one process per folder (-EBUSY: a second one
- * is refused by a lock). A folder on a network file system is not supported.
+ * LMDB's limits: a key of 1 to KV_KEY_BYTES_MAX bytes, else WM_E_INVALID; bytes_max, which costs
+ * address space and nothing else, since the file grows as it is filled: a commit that would go
+ * beyond fails with WM_E_LIMIT, and removing makes room again; 4,096 readers at a time; one process
+ * per folder (-EBUSY: a second one is refused by a lock, whose holder diag names). A folder on a
+ * network file system is not supported. When the disk fails, the store may refuse everything with
+ * -EIO until it is opened anew.
  *
  * Large values waste space when they are changed in part: keep them in chunks (tier_embedded.c).
  *
@@ -50,9 +53,11 @@ WM_MUST_CHECK int kv_remove(struct kv_batch *batch, const char *table, struct wm
  * (`absent`: is not there) when it is applied. */
 WM_MUST_CHECK int kv_expect(struct kv_batch *batch, const char *table, struct wm_view key,
                             struct wm_view value, bool absent);
-/* Runs inside the write transaction, before the batch's own changes: what it reads is what the
- * batch changes. May call kv_update_*, must not commit. Returns 0, or a code that makes the whole
- * batch fail with it. For read-modify-write (counters, locks, list indices). */
+/* Runs inside the write transaction, after the expectations and before the batch's own changes:
+ * what it reads is what the batch changes. May call kv_update_*, must not commit. Returns 0, or a
+ * code that makes the whole batch fail with it. Runs on the thread of whichever commit leads the
+ * group, and again from the start when the group's commit has to be repeated: it sets its results,
+ * and does not add to them. For read-modify-write (counters, locks, list indices). */
 struct kv_update;
 typedef int kv_update_fn(void *self, struct kv_update *update);
 void kv_batch_update(struct kv_batch *batch, kv_update_fn *run, void *self);
