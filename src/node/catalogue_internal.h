@@ -1,0 +1,132 @@
+/* catalogue_internal.h: how the catalogue's files see it: entries, and changes of them.
+ *
+ * Everything kept is an entry: it lies in the map of its kind under its key, and in the store's
+ * table of its kind as one JSON document. Entries are never changed in place (copy on write): a
+ * change holds new entries, puts their documents into a batch, and swaps them in when that is on
+ * the disk. So there is one way for all kinds, and nothing half done is ever seen. */
+#ifndef WM_NODE_CATALOGUE_INTERNAL_H
+#define WM_NODE_CATALOGUE_INTERNAL_H
+
+#include "base/vec.h"
+#include "node/catalogue.h"
+#include "node/jsonx.h"
+#include "node/map.h"
+
+enum entry_kind { ENTRY_TENANT, ENTRY_TOKEN, ENTRY_FUNCTION, ENTRY_ROUTES, ENTRY_CRONS, ENTRY_KINDS };
+
+#define ENTRY_KEY_BYTES_MAX (2 * CATALOGUE_NAME_BYTES_MAX + 2)
+
+struct entry { /* the first member of each kind */
+    enum entry_kind kind;
+    uint32_t key_len;
+    uint8_t key[ENTRY_KEY_BYTES_MAX];
+};
+
+struct tenant_entry {
+    struct entry entry;
+    struct tenant tenant;
+};
+
+struct token_entry {
+    struct entry entry; /* key: SHA-256 of the token's text */
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
+    char id[CATALOGUE_ID_BYTES + 1];
+    enum role role;
+    int64_t created_ns;
+};
+
+struct function_alias {
+    char name[CATALOGUE_NAME_BYTES_MAX + 1];
+    uint32_t version;
+};
+
+struct function_secret {
+    char name[CATALOGUE_NAME_BYTES_MAX + 1];
+    uint8_t *box; /* sealed */
+    size_t len;
+};
+
+struct function_entry {
+    struct entry entry; /* key: tenant, NUL, name */
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
+    char name[CATALOGUE_NAME_BYTES_MAX + 1];
+    uint32_t next_version;
+    uint64_t env_revision;
+    char **env;
+    struct function_version *latest; /* borrowed from versions; NULL: no alias of that name */
+    WM_VEC(struct function_version *) versions; /* one reference each, in order */
+    WM_VEC(struct function_alias) aliases;
+    WM_VEC(struct function_secret) secrets;
+};
+
+struct routes_entry { /* all routes of a tenant, the most exact first */
+    struct entry entry;
+    WM_VEC(struct route) routes;
+};
+
+struct crons_entry {
+    struct entry entry;
+    WM_VEC(struct cron_trigger) crons;
+};
+
+struct catalogue {
+    struct kv *kv;
+    uint8_t key[32];
+    struct map maps[ENTRY_KINDS];
+    bool changing;
+};
+
+struct change_op {
+    enum entry_kind kind;
+    struct entry *next; /* NULL: the one with this key is removed */
+    uint32_t key_len;
+    uint8_t key[ENTRY_KEY_BYTES_MAX];
+};
+
+struct catalogue_change {
+    struct catalogue *catalogue;
+    struct kv_batch *batch;
+    WM_VEC(struct change_op) ops;
+};
+
+struct entry_ops {
+    const char *table;
+    void (*free)(struct entry *entry);
+    json_t *(*encode)(const struct entry *entry);
+    /* NULL: malformed, or no memory. The key is set by the caller. */
+    struct entry *(*decode)(struct wm_view key, const json_t *json);
+};
+extern const struct entry_ops entry_tenant_ops, entry_token_ops, entry_function_ops,
+    entry_routes_ops, entry_crons_ops;
+
+struct entry *entry_new(enum entry_kind kind, size_t bytes, struct wm_view key);
+void entry_free(struct entry *entry); /* NULL: nothing */
+struct wm_view entry_key(const struct entry *entry);
+void *entry_find(const struct catalogue *catalogue, enum entry_kind kind, struct wm_view key);
+/* tenant, NUL, name: a view into `out`. Names that are too long give a key that is not there. */
+struct wm_view entry_pair(uint8_t out[ENTRY_KEY_BYTES_MAX], const char *tenant, const char *name,
+                          size_t name_len);
+
+/* A change of one entry: takes `next` over, also when it fails. */
+WM_MUST_CHECK int change_put(struct catalogue *catalogue, struct entry *next,
+                             struct catalogue_change **out, struct wm_diag *diag);
+WM_MUST_CHECK int change_new(struct catalogue *catalogue, struct catalogue_change **out,
+                             struct wm_diag *diag);
+WM_MUST_CHECK int change_add(struct catalogue_change *change, struct entry *next);
+WM_MUST_CHECK int change_add_removal(struct catalogue_change *change, const struct entry *entry);
+void change_drop(struct catalogue_change *change);
+
+/* NULL-terminated lists of strings. */
+void strings_free(char **strings);
+char **strings_copy(char *const *strings); /* NULL: no memory */
+size_t strings_count(char *const *strings);
+json_t *strings_encode(char *const *strings);
+char **strings_decode(const json_t *json, size_t max);
+
+WM_MUST_CHECK int need_tenant(struct catalogue *catalogue, const char *tenant,
+                              struct wm_diag *diag);
+WM_MUST_CHECK int need_name(const char *what, const char *name, struct wm_diag *diag);
+/* "NAME", "NAME:ALIAS", "NAME@VERSION" by its form. */
+bool function_ref_ok(const char *text);
+
+#endif
