@@ -162,17 +162,22 @@ static void released(void *self, void *env)
 static int take_slot(struct executor *executor, struct faaslet_call *call, struct wasm_slot **slot,
                      struct wm_diag *diag)
 {
-    if (!executor->spare) {
-        int rc = faaslet_new(&executor->thread, &executor->spare, diag);
-        if (rc != 0) {
-            return rc;
-        }
-    }
+    uint64_t files_bytes = call->function->limits.files_bytes;
     struct faaslet *candidate = executor->spare;
-    executor->spare = candidate->next;
-    candidate->next = NULL;
-    int rc = wasm_pool_take(executor->pool, call->function->image, faaslet_resolve, candidate, slot,
-                            diag);
+    if (candidate) {
+        executor->spare = candidate->next;
+        candidate->next = NULL;
+    }
+    if (candidate && candidate->files_bytes != files_bytes) {
+        faaslet_free(candidate);
+        candidate = NULL;
+    }
+    int rc = candidate ? 0 : faaslet_new(&executor->thread, files_bytes, &candidate, diag);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = wasm_pool_take(executor->pool, call->function->image, faaslet_resolve, candidate, slot,
+                        diag);
     if (rc == 0 && wasm_slot_env(*slot) == candidate) {
         candidate->function = function_ref(call->function);
         call->cold = true;
@@ -259,15 +264,10 @@ static void run_call(struct executor *executor, struct faaslet_call *call, uint3
     }
     struct wasm_instance *instance = wasm_slot_instance(slot);
     struct faaslet *faaslet = wasm_slot_env(slot);
-    rc = faaslet_begin(faaslet, call, &diag);
-    if (rc == 0) {
-        watch(executor, call, wasm_instance_store(instance));
-        faaslet_run(faaslet, instance, slot, call);
-        unwatch(executor);
-    } else {
-        call->end = CALL_END_REFUSED;
-        snprintf(call->message, sizeof call->message, "%s", wm_diag_text(&diag));
-    }
+    faaslet_begin(faaslet, call, wasm_instance_store(instance));
+    watch(executor, call, wasm_instance_store(instance));
+    faaslet_run(faaslet, instance, slot, call);
+    unwatch(executor);
     bill(executor, call, instance, start_ns, inlined_before_ns);
     publish(executor, call, self);
     chained_drop_all(call);
@@ -601,11 +601,12 @@ static int new_executor(struct executors *executors, uint32_t index, struct exec
         .released_self = executor,
     };
     int rc = wasm_pool_new(&pool, &executor->pool, diag);
-    rc = rc ? rc : faaslet_thread_init(&executor->thread, diag);
+    rc = rc ? rc : faaslet_thread_init(&executor->thread, executors->config.files, diag);
     if (rc != 0) {
         executor_fini(executor);
         return rc;
     }
+    executor->thread.local = executors->config.local;
     executor->thread.log = executors->config.log;
     executor->thread.log_self = executors->config.log_self;
     *out = executor;

@@ -9,9 +9,11 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "faaslet/chain.h"
+#include "faaslet/state.h"
 #include "faaslet/streams.h"
 #include "host/file.h"
-#include "libos/memfs.h"
+#include "libos/overlay.h"
+#include "port/hostfs.h"
 #include "port/machine.h"
 #include "wasm/store.h"
 #include "wasm/suspend.h"
@@ -36,30 +38,49 @@ bool faaslet_call_output(struct faaslet_call *call, const void *bytes, uint32_t 
 
 /* --- Making --- */
 
-int faaslet_thread_init(struct faaslet_thread *thread, struct wm_diag *diag)
+int faaslet_thread_init(struct faaslet_thread *thread, const char *files_path, struct wm_diag *diag)
 {
     *thread = (struct faaslet_thread){0};
     libos_init(&thread->os, port_machine());
     int rc = wasi_scratch_new(&thread->os, &thread->scratch);
-    return rc == 0 ? 0 : wm_diag_default(diag, rc, "Faaslet");
+    if (rc == 0 && files_path) {
+        rc = port_hostfs_open(&thread->os, files_path, PORT_READ_ONLY, &thread->files, diag);
+    } else if (rc == 0) {
+        rc = libos_memfs_new(&thread->os, NULL, &thread->files);
+        if (rc == 0) {
+            libos_memfs_seal(thread->files);
+        }
+    }
+    if (rc != 0) {
+        faaslet_thread_fini(thread);
+        return wm_diag_default(diag, rc, "Faaslet");
+    }
+    return 0;
 }
 
 void faaslet_thread_fini(struct faaslet_thread *thread)
 {
+    libos_file_put(thread->files);
     wasi_scratch_free(&thread->os, thread->scratch);
 }
 
-int faaslet_new(struct faaslet_thread *thread, struct faaslet **out, struct wm_diag *diag)
+int faaslet_new(struct faaslet_thread *thread, uint64_t files_bytes, struct faaslet **out,
+                struct wm_diag *diag)
 {
     struct faaslet *faaslet = wm_alloc_zero(1, sizeof *faaslet);
     if (!faaslet) {
         return wm_diag_set(diag, -ENOMEM, "Faaslet: %s", wm_error_text(-ENOMEM));
     }
     faaslet->thread = thread;
+    faaslet->files_bytes = files_bytes;
     int rc = faaslet_streams_new(thread, &faaslet->streams);
     if (rc == 0) {
-        struct libos_memfs_limits limits = {0};
-        rc = libos_memfs_new(&thread->os, &limits, &faaslet->root);
+        struct libos_overlay_config config = {
+            .lowers = &thread->files, .lower_count = 1, .upper = {.bytes = files_bytes}};
+        rc = libos_overlay_new(&thread->os, &config, &faaslet->root);
+    }
+    if (rc == 0 && thread->local) {
+        rc = state_session_new(thread->local, &faaslet->guest.state, diag);
     }
     if (rc == 0) {
         struct wasi_preopen root = {"/", faaslet->root};
@@ -87,6 +108,7 @@ void faaslet_free(struct faaslet *faaslet)
 {
     if (faaslet) {
         wasi_free(faaslet->wasi);
+        state_session_free(faaslet->guest.state);
         libos_file_put(faaslet->root);
         faaslet_streams_free(faaslet->streams);
         function_put(faaslet->function);
@@ -109,8 +131,8 @@ static bool find_func(const struct faaslet_host_table *table, struct wm_view nam
 int faaslet_resolve(void *self, struct wm_view module, struct wm_view name,
                     enum wasm_extern_kind kind, struct wasm_extern *out)
 {
-    static const struct faaslet_host_table *const tables[] = {&faaslet_call_funcs,
-                                                              &faaslet_chain_funcs};
+    static const struct faaslet_host_table *const tables[] = {
+        &faaslet_call_funcs, &faaslet_chain_funcs, &faaslet_state_funcs};
     struct faaslet *faaslet = self;
     if (kind == WASM_EXTERN_FUNC && wm_view_eq_str(module, "faaslet")) {
         *out = (struct wasm_extern){.kind = kind, .host_env = &faaslet->guest};
@@ -126,20 +148,32 @@ int faaslet_resolve(void *self, struct wm_view module, struct wm_view name,
 
 /* --- A call --- */
 
-int faaslet_begin(struct faaslet *faaslet, struct faaslet_call *call, struct wm_diag *diag)
+static bool must_stop(void *self)
 {
-    (void)diag;
+    return wasm_store_interrupted(self) != WASM_TRAP_NONE;
+}
+
+void faaslet_begin(struct faaslet *faaslet, struct faaslet_call *call, struct wasm_store *store)
+{
+    const struct function *function = call->function;
     faaslet->guest.call = call;
-    wasi_reset(faaslet->wasi, call->function->args, call->function->env);
+    wasi_reset(faaslet->wasi, function->args, function->env);
     faaslet_streams_begin(faaslet->streams, call);
-    return 0;
+    if (faaslet->guest.state) {
+        state_session_begin(faaslet->guest.state, faaslet->thread->tier,
+                            wm_view_str(function->tenant), &call->usage, must_stop, store);
+    }
 }
 
 void faaslet_end(struct faaslet *faaslet)
 {
+    if (faaslet->guest.state) {
+        state_session_end(faaslet->guest.state);
+    }
     faaslet_streams_end(faaslet->streams);
     /* What the call opened is closed here and not at the next call's start. */
     wasi_reset(faaslet->wasi, NULL, NULL);
+    libos_overlay_reset(faaslet->root);
     faaslet->guest.call = NULL;
 }
 
@@ -295,14 +329,12 @@ int faaslet_snapshot(struct function *function, struct faaslet_thread *thread, i
     struct faaslet *faaslet = NULL;
     struct wasm_store *store = NULL;
     struct wasm_image *image = NULL;
-    int rc = faaslet_new(thread, &faaslet, diag);
+    int rc = faaslet_new(thread, function->limits.files_bytes, &faaslet, diag);
     if (rc == 0) {
         rc = wasm_store_new(&limits, &store, diag);
     }
     if (rc == 0) {
-        rc = faaslet_begin(faaslet, &call, diag);
-    }
-    if (rc == 0) {
+        faaslet_begin(faaslet, &call, store);
         wasm_store_set_deadline(store, host_monotonic_ns() +
                                            (int64_t)function->limits.timeout_ms * 1000000);
         rc = make_image(function, faaslet, store, &image, diag);

@@ -67,8 +67,13 @@ struct faaslet_thread {
     /* One line of a call's log, without its newline. */
     void (*log)(void *self, const struct faaslet_call *call, struct wm_view line);
     void *log_self;
+    struct libos_file *files; /* what all calls read below "/" */
+    struct local_tier *local; /* NULL: no state here; the worker's */
+    struct tier *tier;        /* this thread's way to the global tier */
 };
-WM_MUST_CHECK int faaslet_thread_init(struct faaslet_thread *thread, struct wm_diag *diag);
+/* files_path: a folder of the host, opened for reading; NULL: there is nothing below "/". */
+WM_MUST_CHECK int faaslet_thread_init(struct faaslet_thread *thread, const char *files_path,
+                                      struct wm_diag *diag);
 void faaslet_thread_fini(struct faaslet_thread *thread);
 
 struct faaslet {
@@ -77,23 +82,22 @@ struct faaslet {
     struct function *function; /* a reference, while bound */
     struct wasi *wasi;
     struct libos_file *root; /* "/": read-global, write-local */
-    uint64_t root_used;      /* bytes that the empty tree takes */
+    uint64_t files_bytes;    /* most that may be written there */
     struct faaslet_streams *streams;
     const struct wasm_func *main, *restored; /* resolved at the first call in a slot */
     struct wasm_slot *slot;                  /* that they were resolved in */
     struct faaslet *next;                    /* in an executor's list of spare ones */
 };
 
-WM_MUST_CHECK int faaslet_new(struct faaslet_thread *thread, struct faaslet **out,
-                              struct wm_diag *diag);
+WM_MUST_CHECK int faaslet_new(struct faaslet_thread *thread, uint64_t files_bytes,
+                              struct faaslet **out, struct wm_diag *diag);
 void faaslet_free(struct faaslet *faaslet);
 /* A wasm_resolve_fn: self is the struct faaslet. */
 int faaslet_resolve(void *self, struct wm_view module, struct wm_view name,
                     enum wasm_extern_kind kind, struct wasm_extern *out);
 
 /* Descriptors, streams, sessions as the call finds them; and put back after it. */
-WM_MUST_CHECK int faaslet_begin(struct faaslet *faaslet, struct faaslet_call *call,
-                                struct wm_diag *diag);
+void faaslet_begin(struct faaslet *faaslet, struct faaslet_call *call, struct wasm_store *store);
 void faaslet_end(struct faaslet *faaslet);
 
 /* Runs the call in `instance`, whose host half is `faaslet`, between begin and end; fills in end,

@@ -86,6 +86,7 @@ static int greet(struct link *link, const struct link_config *config, const int 
     hello->executors = link->executors;
     hello->slots = config->slots ? config->slots : DEFAULT_SLOTS;
     hello->call_prefix = config->call_prefix;
+    hello->text = wm_view_str(config->files ? config->files : "");
     memcpy(fds + 2, sockets, link->executors * sizeof *fds);
     int rc = control_send(link->control, hello, fds, link->executors + 2);
     wm_free(hello);

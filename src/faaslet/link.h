@@ -17,6 +17,7 @@ struct link_config {
     uint32_t executors;  /* at most EXECUTORS_MAX; 0: 16 */
     uint32_t slots;      /* of each executor; 0: 64 */
     uint64_t call_prefix;
+    const char *files; /* folder that calls read as "/"; NULL: none */
 };
 
 struct link;

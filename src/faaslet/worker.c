@@ -2,6 +2,7 @@
 #include "faaslet/worker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,7 +68,14 @@ static int greet(struct worker *worker, struct wm_diag *diag)
     if (rc != 0) {
         return rc;
     }
+    char files[PATH_MAX];
+    if (hello->text.len >= sizeof files) {
+        return wm_diag_set(diag, WM_E_MALFORMED, "worker: the path of its files is too long");
+    }
+    memcpy(files, hello->text.ptr ? hello->text.ptr : (const uint8_t *)"", hello->text.len);
+    files[hello->text.len] = 0;
     struct executors_config config = {
+        .files = files[0] ? files : NULL,
         .channel = worker->channel,
         .executors = hello->executors,
         .slots = hello->slots,
@@ -81,7 +89,7 @@ static int greet(struct worker *worker, struct wm_diag *diag)
         config.sockets = NULL;
     }
     rc = executors_new(&config, &worker->executors, diag);
-    rc = rc ? rc : faaslet_thread_init(&worker->thread, diag);
+    rc = rc ? rc : faaslet_thread_init(&worker->thread, config.files, diag);
     if (rc == 0) {
         worker->thread.log = send_log;
         worker->thread.log_self = worker;
