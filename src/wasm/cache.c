@@ -433,8 +433,9 @@ static int check_content(int fd, const struct host_file_info *info, const struct
 }
 
 /* *stale: the content was read and is good, but the stamp should be written anew. */
+/* keep_fd: where the open file goes; NULL: it is closed. */
 static int open_checked(struct wasm_cache *cache, const struct names *names,
-                        struct wasm_object **out, bool *stale, struct stamp *stamp,
+                        struct wasm_object **out, int *keep_fd, bool *stale, struct stamp *stamp,
                         struct wm_diag *diag)
 {
     struct host_file_info info = {0};
@@ -481,7 +482,11 @@ static int open_checked(struct wasm_cache *cache, const struct names *names,
         }
     }
 out:
-    host_file_close(fd);
+    if (!err && keep_fd) {
+        *keep_fd = fd;
+    } else {
+        host_file_close(fd);
+    }
     return err;
 }
 
@@ -491,21 +496,21 @@ static void remove_entry(struct wasm_cache *cache, const struct names *names)
     (void)unlinkat(cache->objects_fd, names->stamp, 0);
 }
 
-int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256[32],
-                    const struct wasm_options *options, struct wasm_object **out,
-                    struct wm_diag *diag)
+static int find(struct wasm_cache *cache, const uint8_t sha256[32],
+                const struct wasm_options *options, struct wasm_object **out, int *keep_fd,
+                struct wm_diag *diag)
 {
     const struct names names = names_of(sha256, options);
     struct stamp stamp;
     bool stale;
-    int err = open_checked(cache, &names, out, &stale, &stamp, diag);
+    int err = open_checked(cache, &names, out, keep_fd, &stale, &stamp, diag);
     if (err == WM_E_FORGED) {
         /* A writer may be between its two files: wait for it and look again. */
         int lock = take_lock(cache);
         if (lock < 0) {
             return wm_diag_default(diag, lock, "cache: its lock");
         }
-        err = open_checked(cache, &names, out, &stale, &stamp, diag);
+        err = open_checked(cache, &names, out, keep_fd, &stale, &stamp, diag);
         if (err == WM_E_FORGED) {
             remove_entry(cache, &names);
         }
@@ -516,6 +521,24 @@ int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256[32],
     }
     if (err == WM_E_NOT_FOUND) {
         wm_diag_set(diag, err, "object: not in the cache");
+    }
+    return err;
+}
+
+int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256[32],
+                    const struct wasm_options *options, struct wasm_object **out,
+                    struct wm_diag *diag)
+{
+    return find(cache, sha256, options, out, NULL, diag);
+}
+
+int wasm_cache_find_file(struct wasm_cache *cache, const uint8_t sha256[32],
+                         const struct wasm_options *options, int *fd, struct wm_diag *diag)
+{
+    struct wasm_object *object;
+    int err = find(cache, sha256, options, &object, fd, diag);
+    if (!err) {
+        wasm_object_close(object);
     }
     return err;
 }
