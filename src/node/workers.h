@@ -1,0 +1,65 @@
+/* workers.h: the node's worker processes, one for each trust class, and the functions in them.
+ *
+ * A worker is started by the first call of its class, put into the class's control group and network
+ * namespace, and ends when nothing was called for a while. A function is loaded into it by its first
+ * call: its object comes out of the cache, its Proto-Faaslet out of images/, both authenticated. A
+ * worker that dies takes its calls with it (CALL_END_WORKER_DIED) and nothing else; the next call
+ * starts another one, after a pause that doubles while workers of the class die young.
+ *
+ * Trust: what a worker says is hostile (channel.h, control.h). A worker that breaks the form is
+ * killed.
+ *
+ * Threads: the loop's, except where said. */
+#ifndef WM_NODE_WORKERS_H
+#define WM_NODE_WORKERS_H
+
+#include "faaslet/channel.h"
+#include "node/catalogue.h"
+#include "node/node.h"
+
+struct workers;
+
+/* One call on its way; the caller's memory until `done`. */
+struct worker_call {
+    uint64_t id;
+    struct function_version *version; /* borrowed until done */
+    struct wm_view input;
+    const char *method, *path, *query; /* method NULL: not by a route */
+    struct wm_view headers;
+    uint32_t func_idx; /* UINT32_MAX: the entry */
+    uint32_t timeout_ms, depth;
+    /* The result, with views into the worker's windows, good during the call. */
+    void (*done)(struct worker_call *call, const struct channel_result *result,
+                 const struct channel_views *views);
+    /* workers.c's. */
+    struct worker_call *next;
+    struct worker *worker;
+    uint32_t slot;
+};
+
+WM_MUST_CHECK int workers_open(struct node *node, struct workers **out, struct wm_diag *diag);
+/* Kills all workers: their calls end as WORKER_DIED. */
+void workers_close(struct workers *workers);
+
+/* `done` is called later, never before this returns. */
+void workers_start_call(struct workers *workers, struct worker_call *call);
+/* Any thread but the loop's; blocks: runs init and writes the image (node_hooks.snapshot). */
+WM_MUST_CHECK int workers_snapshot(struct workers *workers, struct function_version *version,
+                                   struct wm_diag *diag);
+/* Names that calls of this tenant chain to mean something else from now on. */
+void workers_forget_names(struct workers *workers, const char *tenant);
+
+/* A chained call that ended inside a worker; set once. */
+void workers_on_report(struct workers *workers,
+                       void (*report)(void *self, struct function_version *version,
+                                      const struct channel_report *report),
+                       void *self);
+
+struct workers_stats {
+    uint32_t processes, starting;
+    uint64_t started, died, loads;
+    uint32_t calls_out, calls_waiting;
+};
+void workers_stats(const struct workers *workers, struct workers_stats *out);
+
+#endif
