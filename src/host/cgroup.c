@@ -403,6 +403,11 @@ static int open_dir(struct opening *opening, const struct mounted *mounted, cons
         snprintf(why, WM_DIAG_TEXT_BYTES, "cgroup v%d: %.100s: %s: %s", version, path,
                  wm_error_text(err), advice(err, version));
     }
+    if (err && folder_fd >= 0) {
+        /* Of use to nobody; the kernel keeps what another hierarchy's part or node uses. */
+        unlinkat(folder_fd, opening->prefix, AT_REMOVEDIR);
+        unlinkat(own_fd, FOLDER, AT_REMOVEDIR);
+    }
     for (unsigned i = 0; i < 3; i++) {
         int used = i == 0 ? own_fd : i == 1 ? folder_fd : fd;
         if (used >= 0) {

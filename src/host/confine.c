@@ -46,6 +46,9 @@ int host_confine_limits(const struct host_limits *limits)
     if (!err && limits->file_bytes) {
         err = lower_limit(RLIMIT_FSIZE, limits->file_bytes, limits->file_bytes);
     }
+    if (!err && limits->open_files) {
+        err = lower_limit(RLIMIT_NOFILE, limits->open_files, limits->open_files);
+    }
     if (!err && limits->cpu_seconds) {
         err = lower_limit(RLIMIT_CPU, limits->cpu_seconds,
                           (uint64_t)limits->cpu_seconds + CPU_GRACE_SECONDS);
