@@ -74,7 +74,9 @@ int64_t control_encode(const struct control_message *message, uint8_t *out)
     put_u32(&writer, message->version);
     put_u32(&writer, message->handle);
     put_u32(&writer, message->executors);
+    put_u32(&writer, message->ready);
     put_u32(&writer, message->slots);
+    put_u32(&writer, message->flags);
     put_u64(&writer, message->call_prefix);
     put_u32(&writer, message->function_kind);
     put_u32(&writer, message->function_version);
@@ -125,7 +127,8 @@ int control_decode(struct wm_view packet, struct control_message *out, struct wm
     memset(out, 0, sizeof *out);
     if (!wm_cursor_u8(&cursor, &low) || !wm_cursor_u8(&cursor, &high) ||
         !wm_cursor_u32(&cursor, &out->version) || !wm_cursor_u32(&cursor, &out->handle) ||
-        !wm_cursor_u32(&cursor, &out->executors) || !wm_cursor_u32(&cursor, &out->slots) ||
+        !wm_cursor_u32(&cursor, &out->executors) || !wm_cursor_u32(&cursor, &out->ready) ||
+        !wm_cursor_u32(&cursor, &out->slots) || !wm_cursor_u32(&cursor, &out->flags) ||
         !wm_cursor_u64(&cursor, &out->call_prefix) ||
         !wm_cursor_u32(&cursor, &out->function_kind) ||
         !wm_cursor_u32(&cursor, &out->function_version) || !wm_cursor_u32(&cursor, &code) ||

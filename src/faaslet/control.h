@@ -23,7 +23,8 @@
 
 enum control_kind {
     /* Node to worker. */
-    CONTROL_HELLO = 1, /* fds: channel, event, then one socket for each executor */
+    CONTROL_HELLO = 1, /* fds: channel, event, network namespace (if any), then one socket for each
+                          executor */
     CONTROL_LOAD,      /* fds: object, image */
     CONTROL_SNAPSHOT,  /* fds: object, an empty file for the image */
     CONTROL_UNLOAD,
@@ -34,6 +35,10 @@ enum control_kind {
     CONTROL_LOG,   /* a line of a call */
     CONTROL_KINDS,
 };
+
+#define CONTROL_FLAG_NETNS 1u   /* a network namespace is among the descriptors */
+#define CONTROL_FLAG_SOCKETS 2u /* calls may connect, within it */
+#define CONTROL_FLAG_CONFINE 4u /* the worker confines itself */
 
 /* How a module becomes a function. */
 enum function_kind {
@@ -54,7 +59,9 @@ struct control_message {
     uint32_t version;     /* HELLO */
     uint32_t handle;      /* of the function */
     uint32_t executors;   /* HELLO: at most */
-    uint32_t slots;       /* HELLO: for each executor */
+    uint32_t ready;     /* HELLO: that run at once; 0: the processors */
+    uint32_t slots;     /* HELLO: for each executor */
+    uint32_t flags;     /* HELLO: CONTROL_FLAG_* */
     uint64_t call_prefix; /* HELLO: upper bits of the ids of calls that start in this worker */
     uint32_t function_kind;
     uint32_t function_version;

@@ -77,6 +77,7 @@ static int greet(struct link *link, const struct link_config *config, const int 
                  struct wm_diag *diag)
 {
     int fds[CONTROL_FDS_MAX] = {link->channel_fd, link->event_fd};
+    uint32_t fd_count = 2;
     struct control_message *hello = wm_alloc_zero(1, sizeof *hello);
     if (!hello) {
         return wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
@@ -87,8 +88,15 @@ static int greet(struct link *link, const struct link_config *config, const int 
     hello->slots = config->slots ? config->slots : DEFAULT_SLOTS;
     hello->call_prefix = config->call_prefix;
     hello->text = wm_view_str(config->files ? config->files : "");
-    memcpy(fds + 2, sockets, link->executors * sizeof *fds);
-    int rc = control_send(link->control, hello, fds, link->executors + 2);
+    hello->ready = config->ready;
+    hello->flags = (config->sockets ? CONTROL_FLAG_SOCKETS : 0u) |
+                   (config->open ? 0u : CONTROL_FLAG_CONFINE);
+    if (config->netns_fd > 0) {
+        hello->flags |= CONTROL_FLAG_NETNS;
+        fds[fd_count++] = config->netns_fd;
+    }
+    memcpy(fds + fd_count, sockets, link->executors * sizeof *fds);
+    int rc = control_send(link->control, hello, fds, link->executors + fd_count);
     wm_free(hello);
     return rc == 0 ? 0 : wm_diag_set(diag, rc, "worker: greeting: %s", wm_error_text(rc));
 }
@@ -130,6 +138,9 @@ int link_open(const struct link_config *config, struct link **out, struct wm_dia
         theirs[link->executors++] = ends[1];
     }
     rc = rc ? rc : spawn(link, config->program ? config->program : program, pair[1], diag);
+    if (rc == 0 && config->spawned) {
+        rc = config->spawned(config->spawned_self, link->process.pid, diag);
+    }
     rc = rc ? rc : greet(link, config, theirs, diag);
     close_all(theirs, link->executors);
     close_all(&pair[1], 1);

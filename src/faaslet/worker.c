@@ -2,8 +2,10 @@
 #include "faaslet/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include "base/error.h"
 #include "faaslet/control.h"
 #include "faaslet/executor.h"
+#include "host/confine.h"
 
 struct worker {
     int control;
@@ -58,38 +61,66 @@ static int answer(struct worker *worker, uint16_t kind, uint32_t handle, int cod
     return rc;
 }
 
+/* Ends what this process could do beyond running guests; everything it needs is open. */
+static int confine(const struct control_message *hello, const char *files, struct wm_diag *diag)
+{
+    int dir = files ? open(files, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct host_worker_profile profile = {
+        .read_dirs = &dir,
+        .read_dir_count = dir >= 0,
+        .sockets = hello->flags & CONTROL_FLAG_SOCKETS,
+    };
+    int rc = host_confine_worker(&profile, diag);
+    if (dir >= 0) {
+        close(dir);
+    }
+    return rc;
+}
+
 static int greet(struct worker *worker, struct wm_diag *diag)
 {
     const struct control_message *hello = &worker->message;
-    if (worker->greeted || hello->version != CONTROL_VERSION || worker->fd_count < 2) {
+    const uint32_t first = hello->flags & CONTROL_FLAG_NETNS ? 3 : 2; /* of the executors' sockets */
+    char text[PATH_MAX], *files = NULL;
+    if (worker->greeted || hello->version != CONTROL_VERSION || worker->fd_count < first ||
+        hello->text.len >= sizeof text) {
         return wm_diag_set(diag, WM_E_MALFORMED, "worker: a greeting of another version");
+    }
+    if (hello->text.len != 0) {
+        memcpy(text, hello->text.ptr, hello->text.len);
+        text[hello->text.len] = 0;
+        files = text;
+    }
+    if (first == 3) {
+        int rc = setns(worker->fds[2], CLONE_NEWNET) == 0 ? 0 : -errno;
+        if (rc != 0) {
+            return wm_diag_set(diag, rc, "worker: entering its network namespace: %s",
+                               wm_error_text(rc));
+        }
+        close(worker->fds[2]);
+        worker->fds[2] = -1;
     }
     int rc = channel_attach(worker->fds[0], worker->fds[1], &worker->channel, diag);
     if (rc != 0) {
         return rc;
     }
-    char files[PATH_MAX];
-    if (hello->text.len >= sizeof files) {
-        return wm_diag_set(diag, WM_E_MALFORMED, "worker: the path of its files is too long");
-    }
-    memcpy(files, hello->text.ptr ? hello->text.ptr : (const uint8_t *)"", hello->text.len);
-    files[hello->text.len] = 0;
     struct executors_config config = {
-        .files = files[0] ? files : NULL,
         .channel = worker->channel,
         .executors = hello->executors,
+        .ready = hello->ready,
         .slots = hello->slots,
         .call_prefix = hello->call_prefix,
         .reports = true,
-        .sockets = worker->fds + 2,
+        .files = files,
+        .sockets = worker->fd_count - first >= hello->executors ? worker->fds + first : NULL,
         .log = send_log,
         .log_self = worker,
     };
-    if (worker->fd_count - 2 < hello->executors) {
-        config.sockets = NULL;
-    }
     rc = executors_new(&config, &worker->executors, diag);
-    rc = rc ? rc : faaslet_thread_init(&worker->thread, config.files, diag);
+    rc = rc ? rc : faaslet_thread_init(&worker->thread, files, diag);
+    if (rc == 0 && (hello->flags & CONTROL_FLAG_CONFINE)) {
+        rc = confine(hello, files, diag); /* before there are threads: it would not bind those */
+    }
     if (rc == 0) {
         worker->thread.log = send_log;
         worker->thread.log_self = worker;

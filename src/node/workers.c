@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "faaslet/link.h"
 #include "host/file.h"
 #include "node/log.h"
+#include "node/logs.h"
 #include "node/mailbox.h"
 #include "node/objects.h"
 #include "node/sandbox.h"
@@ -29,6 +31,7 @@
 #define IDLE_NS (INT64_C(300) * 1000000000)
 #define YOUNG_NS INT64_C(2000000000)
 #define PAUSE_NS_MAX INT64_C(5000000000)
+#define EXECUTORS_EACH 32u
 #define SLOTS_EACH 64u
 
 enum loaded_state { LOADED_NEW, LOADED_OPENING, LOADED_SENT, LOADED_READY, LOADED_FAILED };
@@ -40,6 +43,7 @@ struct call_list {
 /* One version of a function in one worker. */
 struct loaded {
     struct loaded *next;
+    struct workers *workers;
     struct worker *worker; /* NULL: it died while files were opened */
     struct function_version *version; /* a reference */
     uint32_t handle;
@@ -101,6 +105,7 @@ struct workers {
     uv_timer_t timer;
     struct workers_stats stats;
     uint32_t opening; /* files being opened in other threads */
+    bool closed;
     uint64_t next_prefix;
     void (*report)(void *self, struct function_version *version,
                    const struct channel_report *report);
@@ -426,12 +431,25 @@ static void open_files(uv_work_t *work)
 {
     struct loaded *loaded = work->data;
     const struct function_version *version = loaded->version;
-    const struct node *node = loaded->worker->workers->node;
+    const struct node *node = loaded->workers->node;
     loaded->fds[0] = loaded->fds[1] = -1;
     loaded->code = objects_open(node, version->module_sha256, version->fuel, false, &loaded->fds[0],
                                 &loaded->diag);
     if (loaded->code == 0) {
         loaded->code = objects_open_image(node, version, &loaded->fds[1], &loaded->diag);
+    }
+}
+
+/* After workers_close, with the last of its timer and of the files being opened. */
+static void free_when_over(struct workers *workers)
+{
+    if (workers->closed && workers->opening == 0) {
+        while (workers->classes) {
+            struct class *class = workers->classes;
+            workers->classes = class->next;
+            wm_free(class);
+        }
+        wm_free(workers);
     }
 }
 
@@ -449,13 +467,15 @@ static void files_open(uv_work_t *work, int status)
 {
     struct loaded *loaded = work->data;
     struct worker *worker = loaded->worker;
+    struct workers *workers = loaded->workers;
     (void)status;
+    workers->opening--;
     if (!worker) {
         close_files(loaded->fds);
         free_loaded(loaded);
+        free_when_over(workers);
         return;
     }
-    worker->workers->opening--;
     if (loaded->code == 0) {
         loaded->code = send_function(worker, CONTROL_LOAD, loaded->handle, loaded->version,
                                      loaded->fds, &loaded->diag);
@@ -498,6 +518,7 @@ static struct loaded *get_loaded(struct worker *worker, struct function_version 
     if (!loaded) {
         return NULL;
     }
+    loaded->workers = worker->workers;
     loaded->worker = worker;
     loaded->version = version;
     version->refs++;
@@ -579,7 +600,7 @@ static void take_message(struct worker *worker, const struct control_message *me
         take_done(worker, message);
     } else if (kind == CONTROL_LOG && (loaded = loaded_by_handle(worker, message->handle))) {
         logs_add(worker->workers->node->logs, loaded->version->tenant, loaded->version->name,
-                 message->call_id, message->text);
+                 message->call_id, host_realtime_ns(), message->text);
     } else if (kind != CONTROL_LOG) {
         died(worker, "a message that workers do not send");
     }
@@ -638,18 +659,19 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
     }
     snprintf(files, sizeof files, "%s/%s/%s", node->config->data, NODE_FILES, tenant->name);
     struct link_config config = {
-        .executors = node->config->executors,
+        .executors = EXECUTORS_EACH,
         .ready = node->config->threads,
         .slots = SLOTS_EACH,
         .call_prefix = workers->next_prefix++ << 40,
         .files = access(files, R_OK | X_OK) == 0 ? files : NULL,
         .netns_fd = sandbox_netns(worker->place),
+        .sockets = sandbox_connects(worker->place),
         .spawned = spawned,
         .spawned_self = worker->place,
     };
     rc = link_open(&config, &worker->link, diag);
     if (rc == 0) {
-        rc = service_start(worker->workers->node, workers->mailbox, tenant->name, worker->link,
+        rc = service_start(workers->node, workers, workers->mailbox, tenant->name, worker->link,
                            &worker->service, diag);
     }
     return rc;
@@ -744,6 +766,22 @@ void workers_start_call(struct workers *workers, struct worker_call *call)
     if (worker->ready && loaded->state == LOADED_NEW) {
         begin_load(loaded);
     }
+}
+
+int workers_ensure(struct workers *workers, struct function_version *version, uint32_t *handle)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    enum call_end end;
+    struct worker *worker = worker_of(workers, version->tenant, &end, &diag);
+    struct loaded *loaded = worker ? get_loaded(worker, version) : NULL;
+    if (!loaded) {
+        return WM_E_BUSY;
+    }
+    if (worker->ready && loaded->state == LOADED_NEW) {
+        begin_load(loaded);
+    }
+    *handle = loaded->handle;
+    return 0;
 }
 
 void workers_forget_names(struct workers *workers, const char *tenant)
@@ -907,12 +945,8 @@ int workers_open(struct node *node, struct workers **out, struct wm_diag *diag)
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct workers *workers = handle->data;
-    while (workers->classes) {
-        struct class *class = workers->classes;
-        workers->classes = class->next;
-        wm_free(class);
-    }
-    wm_free(workers);
+    workers->closed = true;
+    free_when_over(workers);
 }
 
 void workers_close(struct workers *workers)

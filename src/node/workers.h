@@ -43,6 +43,9 @@ void workers_close(struct workers *workers);
 
 /* `done` is called later, never before this returns. */
 void workers_start_call(struct workers *workers, struct worker_call *call);
+/* The version is in its class's worker, or on its way there: its handle. */
+WM_MUST_CHECK int workers_ensure(struct workers *workers, struct function_version *version,
+                                 uint32_t *handle);
 /* Any thread but the loop's; blocks: runs init and writes the image (node_hooks.snapshot). */
 WM_MUST_CHECK int workers_snapshot(struct workers *workers, struct function_version *version,
                                    struct wm_diag *diag);
@@ -54,6 +57,9 @@ void workers_on_report(struct workers *workers,
                        void (*report)(void *self, struct function_version *version,
                                       const struct channel_report *report),
                        void *self);
+
+struct sandbox *workers_sandbox(struct workers *workers);
+struct mailbox *workers_mailbox(struct workers *workers);
 
 struct workers_stats {
     uint32_t processes, starting;

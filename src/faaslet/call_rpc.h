@@ -1,0 +1,45 @@
+/* call_rpc.h: what a worker asks its node about calls (RPC_CALL of rpc.h).
+ *
+ * Request:  u8 operation, u32 depth, u32 timeout_ms, u64 id, u32 bytes of the name, name, input
+ * Reply:    i32 code (0, or one of ours, or a negative errno), u32 handle or end, i32 return code,
+ *           u64 id, output
+ *
+ * RESOLVE: the handle of what a name means now; the node has it loaded, or on its way to this
+ * worker. CHAIN: starts a call where the scheduler places it. AWAIT: its end; the output comes with
+ * it, once. The node reads requests as hostile. Encoding and decoding are pure. */
+#ifndef WM_FAASLET_CALL_RPC_H
+#define WM_FAASLET_CALL_RPC_H
+
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/view.h"
+#include "faaslet/rpc.h"
+
+enum call_rpc_operation { CALL_RPC_RESOLVE = 1, CALL_RPC_CHAIN, CALL_RPC_AWAIT, CALL_RPC_OPERATIONS };
+
+#define CALL_RPC_NAME_BYTES_MAX 256u
+
+struct call_rpc_request {
+    enum call_rpc_operation operation;
+    uint32_t depth, timeout_ms;
+    uint64_t id;
+    struct wm_view name, input;
+};
+
+struct call_rpc_reply {
+    int32_t code;
+    uint32_t value; /* handle of RESOLVE, enum call_end of AWAIT */
+    int32_t return_code;
+    uint64_t id;
+    struct wm_view output; /* in the client's buffer, until its next call */
+};
+
+WM_MUST_CHECK int call_rpc_decode(struct wm_view body, struct call_rpc_request *out,
+                                  struct wm_diag *diag);
+WM_MUST_CHECK int call_rpc_answer(struct rpc_request *request, const struct call_rpc_reply *reply);
+/* Asks: 0 and *out whose code is to be looked at; or that of the connection. */
+WM_MUST_CHECK int call_rpc_ask(struct rpc_client *client, const struct call_rpc_request *request,
+                               struct call_rpc_reply *out, struct wm_diag *diag);
+
+#endif

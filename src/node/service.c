@@ -1,0 +1,377 @@
+/* service.c: threads that serve executors' streams.
+ *
+ * A service outlives its worker by the requests that are being served when it ends: it is counted,
+ * by each of its threads and by the loop. What runs on the loop for a thread lies in that thread's
+ * stack, and the thread waits for it. */
+#include "node/service.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+#include "faaslet/call_rpc.h"
+#include "faaslet/executor.h"
+#include "faaslet/rpc.h"
+#include "node/calls.h"
+#include "node/catalogue.h"
+#include "node/workers.h"
+
+#define THREAD_STACK_BYTES (512u << 10)
+#define KEPT_CALLS_MAX 4096u /* chained ones that the node runs for a worker */
+
+/* A chained call that the node placed; the loop thread's. */
+struct placed {
+    struct placed *next;
+    uint64_t id;
+    bool ended;
+    enum call_end end;
+    int32_t return_code;
+    uint8_t *output;
+    size_t output_len;
+    struct asking *waiter;
+    struct service *service;
+};
+
+struct service {
+    _Atomic uint32_t refs;
+    struct node *node;
+    struct workers *workers;
+    struct mailbox *mailbox;
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
+    int epoll_fd, stop_fd[2];
+    int sockets[EXECUTORS_MAX]; /* copies, for shutting down; -1: not served */
+    uint32_t count;
+    struct placed *placed; /* the loop's */
+    uint32_t placed_count;
+    bool stopped; /* the loop's */
+};
+
+struct stream {
+    struct service *service;
+    int fd;
+};
+
+/* One question of a thread to the loop. */
+struct asking {
+    struct mailbox_call call;
+    struct service *service;
+    const struct call_rpc_request *request;
+    struct call_rpc_reply reply;
+    uint8_t *output; /* given to the thread with an AWAIT */
+};
+
+static void put_service(struct service *service)
+{
+    if (atomic_fetch_sub(&service->refs, 1) != 1) {
+        return;
+    }
+    for (uint32_t i = 0; i < service->count; i++) {
+        if (service->sockets[i] >= 0) {
+            close(service->sockets[i]);
+        }
+    }
+    close(service->epoll_fd);
+    close(service->stop_fd[0]);
+    close(service->stop_fd[1]);
+    wm_free(service);
+}
+
+/* --- On the loop --- */
+
+static void drop_placed(struct placed *placed)
+{
+    wm_free(placed->output);
+    wm_free(placed);
+}
+
+static void answer_wait(struct placed *placed, struct asking *asking)
+{
+    asking->reply.code = 0;
+    asking->reply.value = placed->end;
+    asking->reply.return_code = placed->return_code;
+    asking->output = placed->output;
+    asking->reply.output = wm_view_of(placed->output, placed->output_len);
+    placed->output = NULL;
+    struct placed **at = &placed->service->placed;
+    while (*at != placed) {
+        at = &(*at)->next;
+    }
+    *at = placed->next;
+    placed->service->placed_count--;
+    drop_placed(placed);
+    mailbox_done(&asking->call);
+}
+
+static void placed_done(void *self, uint64_t id, const struct call_result *result)
+{
+    struct placed *placed = self;
+    struct service *service = placed->service;
+    (void)id;
+    placed->ended = true;
+    placed->end = result->end;
+    placed->return_code = result->return_code;
+    if (result->output.len != 0) {
+        placed->output = wm_alloc(result->output.len);
+        if (placed->output) {
+            memcpy(placed->output, result->output.ptr, result->output.len);
+            placed->output_len = result->output.len;
+        } else {
+            placed->end = CALL_END_LIMIT;
+        }
+    }
+    if (placed->waiter) {
+        answer_wait(placed, placed->waiter);
+    } else if (service->stopped) {
+        struct placed **at = &service->placed;
+        while (*at != placed) {
+            at = &(*at)->next;
+        }
+        *at = placed->next;
+        drop_placed(placed);
+    }
+    put_service(service);
+}
+
+static void do_resolve(struct asking *asking)
+{
+    struct service *service = asking->service;
+    char name[CALL_RPC_NAME_BYTES_MAX + 1];
+    memcpy(name, asking->request->name.ptr ? asking->request->name.ptr : (const uint8_t *)"",
+           asking->request->name.len);
+    name[asking->request->name.len] = 0;
+    struct function_version *version =
+        catalogue_find(service->node->catalogue, service->tenant, name);
+    asking->reply.code = WM_E_NOT_FOUND;
+    if (version) {
+        asking->reply.code =
+            workers_ensure(service->workers, version, &asking->reply.value);
+        function_version_put(version);
+    }
+    mailbox_done(&asking->call);
+}
+
+static void do_chain(struct asking *asking)
+{
+    struct service *service = asking->service;
+    const struct call_rpc_request *request = asking->request;
+    char name[CALL_RPC_NAME_BYTES_MAX + 1];
+    struct placed *placed = wm_alloc_zero(1, sizeof *placed);
+    asking->reply.code = -ENOMEM;
+    if (placed && service->placed_count < KEPT_CALLS_MAX) {
+        memcpy(name, request->name.ptr ? request->name.ptr : (const uint8_t *)"",
+               request->name.len);
+        name[request->name.len] = 0;
+        struct call_request call = {
+            .tenant = service->tenant,
+            .function = name,
+            .input = request->input,
+            .timeout_ms = request->timeout_ms,
+            .depth = request->depth,
+            .func_idx = UINT32_MAX,
+            .chained = true,
+            .copied = true,
+            .done = placed_done,
+            .self = placed,
+        };
+        placed->service = service;
+        placed->next = service->placed;
+        service->placed = placed;
+        service->placed_count++;
+        atomic_fetch_add(&service->refs, 1);
+        placed->id = node_calls_start(service->node, &call);
+        asking->reply.id = placed->id;
+        asking->reply.code = 0;
+    } else {
+        wm_free(placed);
+    }
+    mailbox_done(&asking->call);
+}
+
+static void do_await(struct asking *asking)
+{
+    struct placed *placed = asking->service->placed;
+    while (placed && placed->id != asking->request->id) {
+        placed = placed->next;
+    }
+    if (!placed || placed->waiter) {
+        asking->reply.code = -ECHILD;
+        mailbox_done(&asking->call);
+    } else if (placed->ended) {
+        answer_wait(placed, asking);
+    } else {
+        placed->waiter = asking;
+    }
+}
+
+static void on_loop(void *self)
+{
+    struct asking *asking = self;
+    switch (asking->request->operation) {
+    case CALL_RPC_RESOLVE: do_resolve(asking); return;
+    case CALL_RPC_CHAIN: do_chain(asking); return;
+    case CALL_RPC_AWAIT: do_await(asking); return;
+    case CALL_RPC_OPERATIONS: break;
+    }
+    WM_UNREACHABLE();
+}
+
+/* --- In a stream's thread --- */
+
+static int serve_call(struct service *service, struct rpc_request *request)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct call_rpc_request asked;
+    int rc = call_rpc_decode(request->body, &asked, &diag);
+    if (rc != 0) {
+        return rc;
+    }
+    struct asking asking = {.service = service, .request = &asked};
+    if (!mailbox_call(service->mailbox, &asking.call, on_loop, &asking)) {
+        return -ESHUTDOWN;
+    }
+    rc = call_rpc_answer(request, &asking.reply);
+    wm_free(asking.output);
+    return rc;
+}
+
+static int handle(void *self, struct rpc_request *request)
+{
+    struct stream *stream = self;
+    switch (request->service) {
+    case RPC_CALL: return serve_call(stream->service, request);
+    default: return WM_E_UNSUPPORTED;
+    }
+}
+
+static void *serve_stream(void *arg)
+{
+    struct stream *stream = arg;
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct rpc_transport transport;
+    if (rpc_socket_transport(stream->fd, &transport) == 0) {
+        (void)!rpc_serve(&transport, handle, stream, &diag);
+    } else {
+        close(stream->fd);
+    }
+    put_service(stream->service);
+    wm_free(stream);
+    return NULL;
+}
+
+static int start_thread(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+    int rc = pthread_create(&thread, &attr, run, arg);
+    pthread_attr_destroy(&attr);
+    return -rc;
+}
+
+static void begin_stream(struct service *service, int fd)
+{
+    struct stream *stream = wm_alloc_zero(1, sizeof *stream);
+    if (!stream) {
+        close(fd);
+        return;
+    }
+    *stream = (struct stream){service, fd};
+    atomic_fetch_add(&service->refs, 1);
+    if (start_thread(serve_stream, stream) != 0) {
+        put_service(service);
+        close(fd);
+        wm_free(stream);
+    }
+}
+
+/* Waits for first requests. */
+static void *watch_streams(void *arg)
+{
+    struct service *service = arg;
+    for (;;) {
+        struct epoll_event event;
+        int count = epoll_wait(service->epoll_fd, &event, 1, -1);
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count != 1 || event.data.fd == service->stop_fd[0]) {
+            put_service(service);
+            return NULL;
+        }
+        epoll_ctl(service->epoll_fd, EPOLL_CTL_DEL, event.data.fd, NULL);
+        begin_stream(service, event.data.fd);
+    }
+}
+
+int service_start(struct node *node, struct workers *workers, struct mailbox *mailbox,
+                  const char *tenant, struct link *link, struct service **out, struct wm_diag *diag)
+{
+    struct service *service = wm_alloc_zero(1, sizeof *service);
+    if (!service) {
+        return wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
+    }
+    service->node = node;
+    service->workers = workers;
+    service->mailbox = mailbox;
+    snprintf(service->tenant, sizeof service->tenant, "%s", tenant);
+    atomic_init(&service->refs, 2); /* the loop's, and the watching thread's */
+    service->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (service->epoll_fd < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, service->stop_fd) != 0) {
+        int rc = wm_diag_set(diag, -errno, "worker: %s", wm_error_text(-errno));
+        if (service->epoll_fd >= 0) {
+            close(service->epoll_fd);
+        }
+        wm_free(service);
+        return rc;
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = service->stop_fd[0]};
+    epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, service->stop_fd[0], &event);
+    for (int fd; service->count < EXECUTORS_MAX && (fd = link_socket(link, service->count)) >= 0;) {
+        service->sockets[service->count++] = dup(fd);
+        event = (struct epoll_event){.events = EPOLLIN, .data.fd = fd};
+        epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    }
+    int rc = start_thread(watch_streams, service);
+    if (rc != 0) {
+        put_service(service);
+        put_service(service);
+        return wm_diag_set(diag, rc, "worker: a thread: %s", wm_error_text(rc));
+    }
+    *out = service;
+    return 0;
+}
+
+void service_stop(struct service *service)
+{
+    if (!service) {
+        return;
+    }
+    service->stopped = true;
+    shutdown(service->stop_fd[0], SHUT_RDWR);
+    for (uint32_t i = 0; i < service->count; i++) {
+        if (service->sockets[i] >= 0) {
+            shutdown(service->sockets[i], SHUT_RDWR);
+        }
+    }
+    for (struct placed **at = &service->placed; *at;) {
+        struct placed *placed = *at;
+        if (placed->ended) {
+            *at = placed->next;
+            drop_placed(placed);
+        } else {
+            at = &placed->next;
+        }
+    }
+    put_service(service);
+}

@@ -1,0 +1,25 @@
+/* service.h: what the node does for one worker's executors while they wait: state, calls, HTTP.
+ *
+ * Each executor has a stream to the node (rpc.h). A watching thread notices the first request on
+ * one; from then on a thread of its own serves it, one request after the other, so that what waits
+ * for a disk or for another node holds up nobody else. All requests speak for one tenant, whatever
+ * they say. When the worker ends, so do its streams and with them the threads.
+ *
+ * Threads: service_start and service_stop are the loop's. */
+#ifndef WM_NODE_SERVICE_H
+#define WM_NODE_SERVICE_H
+
+#include "faaslet/link.h"
+#include "node/mailbox.h"
+#include "node/node.h"
+
+struct service;
+struct workers;
+
+WM_MUST_CHECK int service_start(struct node *node, struct workers *workers, struct mailbox *mailbox,
+                                const char *tenant, struct link *link, struct service **out,
+                                struct wm_diag *diag);
+/* Does not wait: what is being served ends soon. NULL allowed. */
+void service_stop(struct service *service);
+
+#endif
