@@ -29,6 +29,7 @@ enum control_kind {
     CONTROL_SNAPSHOT,  /* fds: object, an empty file for the image */
     CONTROL_UNLOAD,
     CONTROL_FORGET, /* names that a tenant's calls chain to are looked up anew */
+    CONTROL_CANCEL, /* the call with call_id is to end */
     /* Worker to node. */
     CONTROL_READY, /* after HELLO: confined, executors wait */
     CONTROL_DONE,  /* of LOAD, SNAPSHOT: code and text tell */

@@ -93,6 +93,24 @@ struct function *executors_function(struct executors *executors, uint32_t handle
     return function;
 }
 
+void executors_cancel(struct executors *executors, uint64_t call_id)
+{
+    uint32_t threads = atomic_load(&executors->thread_count);
+    for (uint32_t i = 0; i < threads; i++) {
+        struct executor *executor = executors->items[i];
+        pthread_mutex_lock(&executor->lock);
+        bool found = false;
+        for (uint32_t j = 0; j < executor->running_count; j++) {
+            found = found || executor->running[j].call_id == call_id;
+            if (found) {
+                executor->running[j].deadline_ns = 0; /* the watchdog tells it again and again */
+                wasm_store_kill(executor->running[j].store);
+            }
+        }
+        pthread_mutex_unlock(&executor->lock);
+    }
+}
+
 /* --- The queue of chained calls --- */
 
 static void queue_push(struct executors *executors, struct chained *chained)
@@ -193,6 +211,7 @@ static void watch(struct executor *executor, struct faaslet_call *call, struct w
     pthread_mutex_lock(&executor->lock);
     WM_ASSERT(executor->running_count < RUNNING_MAX);
     executor->running[executor->running_count++] = (struct running){
+        .call_id = call->id,
         .store = store,
         .deadline_ns = call->deadline_ns,
         .cpu_limit_ns = (int64_t)call->function->limits.cpu_ms * 1000000,

@@ -8,6 +8,7 @@
 
 /* A call that runs on an executor's thread; the innermost last. */
 struct running {
+    uint64_t call_id;
     struct wasm_store *store;
     int64_t deadline_ns;
     int64_t cpu_limit_ns;

@@ -170,6 +170,7 @@ static int serve(struct worker *worker, struct wm_diag *diag)
         executors_remove_function(worker->executors, worker->message.handle);
         return 0;
     case CONTROL_FORGET: executors_forget_names(worker->executors); return 0;
+    case CONTROL_CANCEL: executors_cancel(worker->executors, worker->message.call_id); return 0;
     case CONTROL_READY:
     case CONTROL_DONE:
     case CONTROL_LOG:

@@ -63,7 +63,7 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
 void node_calls_cancel(struct node *node, uint64_t id);
 
 struct node_calls_stats {
-    uint64_t started, ended[CALL_ENDS], cold, handed_on;
+    uint64_t started, ended[CALL_ENDS], cold, handed_on, retried, chained;
     uint32_t running, queued;
 };
 void node_calls_stats(struct node *node, struct node_calls_stats *out);

@@ -38,6 +38,8 @@ struct placed {
     size_t output_len;
     struct asking *waiter;
     struct service *service;
+    char name[CALL_RPC_NAME_BYTES_MAX + 1];
+    uint8_t input[];
 };
 
 struct service {
@@ -162,22 +164,21 @@ static void do_chain(struct asking *asking)
 {
     struct service *service = asking->service;
     const struct call_rpc_request *request = asking->request;
-    char name[CALL_RPC_NAME_BYTES_MAX + 1];
-    struct placed *placed = wm_alloc_zero(1, sizeof *placed);
+    /* What the request points to is the thread's, which goes on at once. */
+    struct placed *placed = wm_alloc_zero(1, sizeof *placed + request->input.len);
     asking->reply.code = -ENOMEM;
     if (placed && service->placed_count < KEPT_CALLS_MAX) {
-        memcpy(name, request->name.ptr ? request->name.ptr : (const uint8_t *)"",
-               request->name.len);
-        name[request->name.len] = 0;
+        snprintf(placed->name, sizeof placed->name, "%.*s", (int)request->name.len,
+                 (const char *)request->name.ptr);
+        memcpy(placed->input, request->input.ptr, request->input.len);
         struct call_request call = {
             .tenant = service->tenant,
-            .function = name,
-            .input = request->input,
+            .function = placed->name,
+            .input = wm_view_of(placed->input, request->input.len),
             .timeout_ms = request->timeout_ms,
             .depth = request->depth,
             .func_idx = UINT32_MAX,
             .chained = true,
-            .copied = true,
             .done = placed_done,
             .self = placed,
         };

@@ -768,6 +768,18 @@ void workers_start_call(struct workers *workers, struct worker_call *call)
     }
 }
 
+void workers_cancel(struct workers *workers, struct worker_call *call)
+{
+    (void)workers;
+    struct control_message *message = call->worker ? wm_alloc_zero(1, sizeof *message) : NULL;
+    if (message) {
+        message->kind = CONTROL_CANCEL;
+        message->call_id = call->id;
+        (void)!link_send(call->worker->link, message, NULL, 0);
+        wm_free(message);
+    }
+}
+
 int workers_ensure(struct workers *workers, struct function_version *version, uint32_t *handle)
 {
     struct wm_diag diag = WM_DIAG_INIT;

@@ -43,6 +43,8 @@ void workers_close(struct workers *workers);
 
 /* `done` is called later, never before this returns. */
 void workers_start_call(struct workers *workers, struct worker_call *call);
+/* Ends it soon, where it runs already; `done` is called as always. */
+void workers_cancel(struct workers *workers, struct worker_call *call);
 /* The version is in its class's worker, or on its way there: its handle. */
 WM_MUST_CHECK int workers_ensure(struct workers *workers, struct function_version *version,
                                  uint32_t *handle);

@@ -1,0 +1,423 @@
+/* calls.c: admission, placement, retries, records: one call from its request to its result.
+ *
+ *     start -> known? drained? -> rate -> running < quota -> worker -> done -> record -> request's done
+ *                 |                |            |              | worker died, idempotent: once more
+ *                 +- refused       +- 429       +- waits in its tenant's queue, or 429
+ *
+ * Entries are kept in a free list: a warm call allocates nothing here. */
+#include "node/calls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+#include "crypto/hash.h"
+#include "host/file.h"
+#include "node/calls_internal.h"
+#include "node/log.h"
+#include "node/map.h"
+
+#define RETRIES_MAX 2u
+#define DEFAULT_RUNNING 256u
+#define DEFAULT_QUEUED 1024u
+#define RETRY_MS 200u /* what a full queue tells clients to wait */
+
+/* --- Tenants' shares --- */
+
+static struct share *share_of(struct node_calls *calls, const char *tenant)
+{
+    struct share *share = map_get(&calls->shares, wm_view_str(tenant));
+    if (share || map_reserve(&calls->shares, 1) != 0) {
+        return share;
+    }
+    share = wm_alloc_zero(1, sizeof *share);
+    if (share) {
+        snprintf(share->tenant, sizeof share->tenant, "%s", tenant);
+        share->last = &share->first;
+        share->refilled_ns = host_monotonic_ns();
+        map_put(&calls->shares, wm_view_str(share->tenant), share);
+    }
+    return share;
+}
+
+/* A bucket of one second's worth of calls. False: empty, and how long until it is not. */
+static bool take_rate(struct share *share, uint32_t per_s, uint32_t *retry_ms)
+{
+    if (per_s == 0) {
+        return true;
+    }
+    int64_t now_ns = host_monotonic_ns();
+    double filled = share->tokens + (double)(now_ns - share->refilled_ns) * per_s / 1e9;
+    share->tokens = filled < per_s ? filled : per_s;
+    share->refilled_ns = now_ns;
+    if (share->tokens < 1) {
+        *retry_ms = (uint32_t)(1000 * (1 - share->tokens) / per_s) + 1;
+        return false;
+    }
+    share->tokens -= 1;
+    return true;
+}
+
+/* --- Entries --- */
+
+static struct entry *new_entry(struct node_calls *calls)
+{
+    struct entry *entry = calls->free;
+    if (entry) {
+        calls->free = entry->next;
+    } else {
+        entry = wm_alloc(sizeof *entry);
+    }
+    if (entry) {
+        *entry = (struct entry){.calls = calls};
+        entry->next = calls->all;
+        entry->at = &calls->all;
+        if (entry->next) {
+            entry->next->at = &entry->next;
+        }
+        calls->all = entry;
+    }
+    return entry;
+}
+
+static void free_entry(struct entry *entry)
+{
+    struct node_calls *calls = entry->calls;
+    *entry->at = entry->next;
+    if (entry->next) {
+        entry->next->at = entry->at;
+    }
+    entry->next = calls->free;
+    calls->free = entry;
+}
+
+static void check_drained(struct node_calls *calls)
+{
+    if (calls->drained && calls->stats.running == 0 && calls->stats.queued == 0) {
+        void (*drained)(void *self) = calls->drained;
+        calls->drained = NULL;
+        drained(calls->drained_self);
+    }
+}
+
+/* Gives the result to who asked, and the entry back. */
+static void finish(struct entry *entry, struct call_result *result)
+{
+    struct node_calls *calls = entry->calls;
+    call_done_fn *done = entry->done;
+    void *self = entry->self;
+    uint64_t id = entry->work.id;
+    calls->stats.ended[result->end]++;
+    calls->stats.cold += result->cold;
+    if (entry->work.version) {
+        function_version_put(entry->work.version);
+    }
+    free_entry(entry);
+    snprintf(result->node, sizeof result->node, "%s", calls->node->config->name);
+    done(self, id, result);
+}
+
+static void refuse(struct entry *entry, enum call_end end, uint32_t retry_ms, const char *text)
+{
+    struct call_result result = {.end = end, .message = text, .retry_after_ms = retry_ms};
+    finish(entry, &result);
+}
+
+/* --- Running --- */
+
+static void start_next(struct share *share);
+
+static void run(struct entry *entry)
+{
+    entry->share->running++;
+    entry->calls->stats.running++;
+    workers_start_call(entry->calls->workers, &entry->work);
+}
+
+static void stop_running(struct entry *entry)
+{
+    entry->share->running--;
+    entry->calls->stats.running--;
+}
+
+static void copy_text(char *out, size_t room, struct wm_view from)
+{
+    size_t len = from.len < room - 1 ? from.len : room - 1;
+    if (len != 0) {
+        memcpy(out, from.ptr, len);
+    }
+    out[len] = 0;
+}
+
+static bool has_output(enum call_end end)
+{
+    return end == CALL_END_OK || end == CALL_END_FAILED;
+}
+
+static void record(struct entry *entry, const struct channel_result *from, struct wm_view output,
+                   struct call_result *result)
+{
+    struct node_calls *calls = entry->calls;
+    const struct function_version *version = entry->work.version;
+    uint8_t input_sha256[WM_SHA256_BYTES], output_sha256[WM_SHA256_BYTES];
+    wm_sha256_once(entry->work.input, input_sha256);
+    if (has_output(result->end)) {
+        wm_sha256_once(output, output_sha256);
+    }
+    calls_record(calls, entry->work.id, version, input_sha256,
+                 has_output(result->end) ? output_sha256 : NULL, entry->work.input.len, output.len,
+                 from, result->end, &result->record_second, &result->record_index);
+}
+
+static void work_done(struct worker_call *work, const struct channel_result *from,
+                      const struct channel_views *views)
+{
+    struct entry *entry = WM_CONTAINER_OF(work, struct entry, work);
+    struct node_calls *calls = entry->calls;
+    struct share *share = entry->share;
+    char message[FAASLET_TEXT_BYTES];
+    stop_running(entry);
+    if (from->end == CALL_END_WORKER_DIED && work->version->idempotent && !entry->cancelled &&
+        entry->retries++ < RETRIES_MAX) {
+        calls->stats.retried++;
+        run(entry);
+        return;
+    }
+    struct call_result result = {
+        .end = entry->cancelled && !has_output((enum call_end)from->end)
+                   ? CALL_END_CANCELLED
+                   : (enum call_end)from->end,
+        .return_code = from->return_code,
+        .output = views->output,
+        .status = from->status,
+        .headers = views->headers,
+        .message = "",
+        .backtrace = views->backtrace,
+        .usage = from->usage,
+        .cold = from->cold != 0,
+        .retry_after_ms = from->end == CALL_END_OVERLOADED ? RETRY_MS : 0,
+    };
+    if (views->message.len != 0) {
+        copy_text(message, sizeof message, views->message);
+        result.message = message;
+    }
+    record(entry, from, views->output, &result);
+    finish(entry, &result);
+    start_next(share);
+    check_drained(calls);
+}
+
+static void start_next(struct share *share)
+{
+    while (share->first && share->running < share->running_max) {
+        struct entry *entry = share->first;
+        share->first = entry->waiting;
+        if (!share->first) {
+            share->last = &share->first;
+        }
+        share->queued--;
+        entry->calls->stats.queued--;
+        entry->queued = false;
+        run(entry);
+    }
+}
+
+/* --- Admission --- */
+
+static void admit(struct entry *entry, const struct call_request *request)
+{
+    struct node_calls *calls = entry->calls;
+    const struct tenant *tenant = catalogue_tenant(calls->node->catalogue, request->tenant);
+    uint32_t retry_ms = 0;
+    if (calls->draining) {
+        refuse(entry, CALL_END_REFUSED, 0, "the node is being drained: ask another one");
+        return;
+    }
+    entry->work.version = catalogue_find(calls->node->catalogue, request->tenant, request->function);
+    if (!tenant || !entry->work.version) {
+        refuse(entry, CALL_END_NOT_FOUND, 0, "there is no such function: upload it first");
+        return;
+    }
+    if (request->depth > CALL_DEPTH_MAX) {
+        refuse(entry, CALL_END_REFUSED, 0, "calls are chained too deeply");
+        return;
+    }
+    struct share *share = entry->share = share_of(calls, request->tenant);
+    if (!share) {
+        refuse(entry, CALL_END_OVERLOADED, RETRY_MS, "out of memory");
+        return;
+    }
+    const struct tenant_quota *quota = &tenant->quota;
+    share->running_max = quota->calls_running ? quota->calls_running : DEFAULT_RUNNING;
+    /* A chained call is part of one that was admitted. */
+    if (!request->chained && !take_rate(share, quota->calls_per_s, &retry_ms)) {
+        refuse(entry, CALL_END_OVERLOADED, retry_ms, "the tenant's rate of calls is used up");
+        return;
+    }
+    if (share->running < share->running_max && !share->first) {
+        run(entry);
+        return;
+    }
+    if (share->queued >= (quota->calls_queued ? quota->calls_queued : DEFAULT_QUEUED)) {
+        refuse(entry, CALL_END_OVERLOADED, RETRY_MS, "as many calls of the tenant wait as may");
+        return;
+    }
+    entry->waiting = NULL;
+    entry->queued = true;
+    *share->last = entry;
+    share->last = &entry->waiting;
+    share->queued++;
+    calls->stats.queued++;
+}
+
+uint64_t node_calls_start(struct node *node, const struct call_request *request)
+{
+    struct node_calls *calls = node->calls;
+    struct entry *entry = new_entry(calls);
+    uint64_t id = calls->id_prefix | ++calls->id_count;
+    calls->stats.started++;
+    if (!entry) {
+        struct call_result result = {.end = CALL_END_OVERLOADED,
+                                     .message = "out of memory",
+                                     .retry_after_ms = RETRY_MS};
+        calls->stats.ended[result.end]++;
+        request->done(request->self, id, &result);
+        return id;
+    }
+    entry->done = request->done;
+    entry->self = request->self;
+    entry->work = (struct worker_call){
+        .id = id,
+        .input = request->input,
+        .func_idx = request->func_idx,
+        .timeout_ms = request->timeout_ms,
+        .depth = request->depth,
+        .done = work_done,
+    };
+    if (request->http) {
+        entry->work.method = request->http->method;
+        entry->work.path = request->http->path;
+        entry->work.query = request->http->query;
+        entry->work.headers = request->http->headers;
+    }
+    admit(entry, request);
+    return id;
+}
+
+void node_calls_cancel(struct node *node, uint64_t id)
+{
+    struct node_calls *calls = node->calls;
+    for (struct entry *entry = calls->all; entry; entry = entry->next) {
+        if (entry->work.id != id) {
+            continue;
+        }
+        entry->cancelled = true;
+        if (!entry->queued) {
+            workers_cancel(calls->workers, &entry->work);
+            return;
+        }
+        struct share *share = entry->share;
+        struct entry **at = &share->first;
+        while (*at != entry) {
+            at = &(*at)->waiting;
+        }
+        *at = entry->waiting;
+        if (!*at) {
+            share->last = at;
+        }
+        share->queued--;
+        calls->stats.queued--;
+        refuse(entry, CALL_END_CANCELLED, 0, "its caller is gone");
+        return;
+    }
+}
+
+void node_calls_drain(struct node *node, void (*drained)(void *self), void *self)
+{
+    struct node_calls *calls = node->calls;
+    calls->draining = true;
+    calls->drained = drained;
+    calls->drained_self = self;
+    check_drained(calls);
+}
+
+void node_calls_stats(struct node *node, struct node_calls_stats *out)
+{
+    *out = node->calls->stats;
+}
+
+/* --- The whole --- */
+
+static void chained_ended(void *self, struct function_version *version,
+                          const struct channel_report *report)
+{
+    struct node_calls *calls = self;
+    enum call_end end = (enum call_end)report->result.end;
+    uint64_t second;
+    uint32_t index;
+    calls->stats.chained++;
+    calls_record(calls, report->id, version, report->input_sha256,
+                 has_output(end) ? report->output_sha256 : NULL, report->input_len,
+                 report->result.output_len, &report->result, end, &second, &index);
+}
+
+int node_calls_open(struct node *node, struct wm_diag *diag)
+{
+    struct node_calls *calls = wm_alloc_zero(1, sizeof *calls);
+    uint32_t random;
+    if (!calls) {
+        return wm_diag_set(diag, -ENOMEM, "calls: %s", wm_error_text(-ENOMEM));
+    }
+    calls->node = node;
+    map_init(&calls->shares);
+    /* Ids of this run of the node: 22 random bits, apart from those of workers by bit 62. */
+    wm_random_bytes((uint8_t *)&random, sizeof random);
+    calls->id_prefix = UINT64_C(1) << 62 | (uint64_t)(random >> 10) << 40;
+    int rc = calls_records_open(calls, diag);
+    rc = rc ? rc : workers_open(node, &calls->workers, diag);
+    if (rc != 0) {
+        calls_records_close(calls);
+        map_fini(&calls->shares);
+        wm_free(calls);
+        return rc;
+    }
+    workers_on_report(calls->workers, chained_ended, calls);
+    calls_hooks(calls);
+    node->calls = calls;
+    return 0;
+}
+
+void node_calls_close(struct node *node)
+{
+    struct node_calls *calls = node->calls;
+    size_t at = 0;
+    struct share *share;
+    if (!calls) {
+        return;
+    }
+    calls->draining = true;
+    for (struct entry *entry = calls->all, *next; entry; entry = next) {
+        next = entry->next;
+        if (entry->queued) {
+            node_calls_cancel(node, entry->work.id);
+        }
+        entry->cancelled = true;
+    }
+    workers_close(calls->workers); /* ends all that run */
+    WM_ASSERT(!calls->all);
+    calls_records_close(calls);
+    while ((share = map_next(&calls->shares, &at))) {
+        wm_free(share);
+    }
+    map_fini(&calls->shares);
+    while (calls->free) {
+        struct entry *entry = calls->free;
+        calls->free = entry->next;
+        wm_free(entry);
+    }
+    node->calls = NULL;
+    wm_free(calls);
+}
