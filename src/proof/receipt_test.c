@@ -162,10 +162,10 @@ TEST(parts_of_different_receipts_do_not_fit)
     uint8_t out[RECEIPT_BYTES_MAX];
 
 #define REFUSED(wanted)                                                                            \
-    do {                                                                                         \
-        struct cbor_writer writer = cbor_writer_of(out, sizeof out);                             \
-        record_receipt_put(&writer, &mixed);                                                     \
-        diag = (struct wm_diag)WM_DIAG_INIT;                                                     \
+    do {                                                                                           \
+        struct cbor_writer writer = cbor_writer_of(out, sizeof out);                               \
+        record_receipt_put(&writer, &mixed);                                                       \
+        diag = (struct wm_diag)WM_DIAG_INIT;                                                       \
         CHECK_INT(receipt_verify(wm_view_of(out, writer.len), NULL, &receipt, &diag), ==, wanted); \
         CHECK((diag.code == 0) == ((wanted) == 0));                                                \
     } while (0)
