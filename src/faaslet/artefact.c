@@ -239,8 +239,7 @@ static int copy_in(int dir_fd, int file_fd, char part[PART_NAME_BYTES],
     return rc;
 }
 
-/* From its passing name to its own, and the manifest after it. host_file_replace syncs the folder.
- */
+/* From its passing name to its own, and the manifest after it; on the disk when this returns. */
 static int put_in_place(int dir_fd, const char *name, const char *part,
                         const struct artefact *artefact, struct wm_view manifest)
 {
@@ -252,7 +251,11 @@ static int put_in_place(int dir_fd, const char *name, const char *part,
         (void)unlinkat(dir_fd, part, 0);
         return rc;
     }
-    return host_file_replace(dir_fd, name, manifest, 0600, true, NULL);
+    int rc = host_file_replace(dir_fd, name, manifest, 0600, true, NULL);
+    if (rc == 0 && (wm_fault_here(WM_FAULT_IO) ? (errno = EIO, -1) : fsync(dir_fd)) != 0) {
+        rc = -errno;
+    }
+    return rc;
 }
 
 int artefact_put(int dir_fd, const char *name, int file_fd, const struct sign_key *key,

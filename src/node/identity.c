@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "crypto/hash.h"
 #include "host/file.h"
 
@@ -54,6 +55,9 @@ static int make_key(int dir_fd, const char *name, uint8_t seed[SIGN_SEED_BYTES],
     sign_seed_to_pem(seed, pem);
     int rc = host_file_create(dir_fd, name, wm_view_of(pem, sizeof pem), 0600, true, NULL);
     sign_wipe(pem, sizeof pem);
+    if (rc == 0 && (wm_fault_here(WM_FAULT_IO) ? (errno = EIO, -1) : fsync(dir_fd)) != 0) {
+        rc = -errno; /* the next start finds the key, or makes another: nothing was signed yet */
+    }
     return rc == 0 || rc == -EEXIST
                ? rc
                : wm_diag_set(diag, rc, "%s: making it: %s", name, wm_error_text(rc));

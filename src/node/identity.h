@@ -13,9 +13,9 @@
 
 #define IDENTITY_FILE "node.key"
 
-/* Reads `name` in dir_fd, or makes it (then *made, NULL allowed, is true). WM_E_DENIED: others may
- * read or write the file, it is somebody else's, or no plain file; WM_E_MALFORMED: it is not a key.
- * sign_key_fini when done. */
+/* Reads `name` in dir_fd (a descriptor, not AT_FDCWD), or makes it (then *made, NULL allowed, is
+ * true). WM_E_DENIED: others may read or write the file, it is somebody else's, or no plain file;
+ * WM_E_MALFORMED: it is not a key. sign_key_fini when done. */
 WM_MUST_CHECK int identity_open(int dir_fd, const char *name, struct sign_key *out, bool *made,
                                 struct wm_diag *diag);
 
