@@ -15,11 +15,12 @@ static void copy(struct cbor_reader *reader, struct cbor_writer *writer, unsigne
     struct wm_view string;
     struct cbor_map map;
     bool truth;
-    if (depth > CBOR_DEPTH_MAX) {
+    int type = cbor_peek(reader);
+    if (depth == CBOR_DEPTH_MAX && (type == CBOR_ARRAY || type == CBOR_MAP || type == CBOR_TAG)) {
         cbor_fail(reader, "nested too deeply");
         return;
     }
-    switch (cbor_peek(reader)) {
+    switch (type) {
     case CBOR_UINT:
         if (cbor_uint(reader, &count)) {
             cbor_put_uint(writer, count);
