@@ -38,4 +38,16 @@ void sign_bytes(const struct sign_key *key, struct wm_view bytes,
 WM_MUST_CHECK bool sign_verify(const uint8_t public_key[SIGN_PUBLIC_BYTES], struct wm_view bytes,
                                const uint8_t signature[SIGN_SIGNATURE_BYTES]);
 
+/* A private key as text: PEM of PKCS #8 (RFC 8410), in the one form that `openssl genpkey
+ * -algorithm ed25519` writes; so `openssl pkey -pubout` reads it, too. Constant time in the key. */
+#define SIGN_PEM_BYTES 119u
+void sign_seed_to_pem(const uint8_t seed[SIGN_SEED_BYTES], char pem[SIGN_PEM_BYTES]); /* no NUL */
+WM_MUST_CHECK bool sign_seed_of_pem(struct wm_view pem, uint8_t seed[SIGN_SEED_BYTES]);
+
+/* A public key as text: 64 hexadecimal digits, in lower case when written. */
+#define SIGN_PUBLIC_TEXT_BYTES 65u
+void sign_public_to_text(const uint8_t public_key[SIGN_PUBLIC_BYTES],
+                         char text[SIGN_PUBLIC_TEXT_BYTES]);
+WM_MUST_CHECK bool sign_public_of_text(struct wm_view text, uint8_t public_key[SIGN_PUBLIC_BYTES]);
+
 #endif

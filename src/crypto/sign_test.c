@@ -98,5 +98,37 @@ TEST(s_beyond_the_order_is_refused)
     sign_key_fini(&key);
 }
 
-TEST_MAIN(TEST_CASE(signs_as_rfc_8032_does), TEST_CASE(a_key_of_small_order_signs_nothing),
-          TEST_CASE(s_beyond_the_order_is_refused))
+TEST(keys_as_text)
+{
+    uint8_t seed[32], back[32] = {0};
+    char pem[SIGN_PEM_BYTES], public_text[SIGN_PUBLIC_TEXT_BYTES];
+    /* The private key of RFC 8410 section 10.3, as published. */
+    static const char published[] =
+        "-----BEGIN PRIVATE KEY-----\n"
+        "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+        "-----END PRIVATE KEY-----\n";
+    CHECK(sign_seed_of_pem(wm_view_str(published), seed));
+    CHECK(seed[0] == 0xd4 && seed[31] == 0x42);
+    sign_seed_to_pem(seed, pem);
+    CHECK(memcmp(pem, published, sizeof pem) == 0);
+    for (size_t i = 0; i < sizeof pem; i++) {
+        char changed[SIGN_PEM_BYTES];
+        memcpy(changed, pem, sizeof pem);
+        changed[i] = '!';
+        CHECK(!sign_seed_of_pem(wm_view_of(changed, sizeof changed), back));
+        CHECK(!sign_seed_of_pem(wm_view_of(pem, i), back));
+    }
+    static const uint8_t zeroes[32];
+    CHECK(memcmp(back, zeroes, 32) == 0);
+
+    sign_public_to_text(seed, public_text);
+    CHECK_INT(strlen(public_text), ==, 64);
+    CHECK(sign_public_of_text(wm_view_str(public_text), back) && memcmp(back, seed, 32) == 0);
+    CHECK(!sign_public_of_text(wm_view_of(public_text, 63), back));
+    CHECK(!sign_public_of_text(wm_view_of(public_text, 62), back));
+    public_text[63] = 'g';
+    CHECK(!sign_public_of_text(wm_view_str(public_text), back));
+}
+
+TEST_MAIN(TEST_CASE(keys_as_text), TEST_CASE(signs_as_rfc_8032_does),
+          TEST_CASE(a_key_of_small_order_signs_nothing), TEST_CASE(s_beyond_the_order_is_refused))
