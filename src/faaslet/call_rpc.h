@@ -16,7 +16,12 @@
 #include "base/view.h"
 #include "faaslet/rpc.h"
 
-enum call_rpc_operation { CALL_RPC_RESOLVE = 1, CALL_RPC_CHAIN, CALL_RPC_AWAIT, CALL_RPC_OPERATIONS };
+enum call_rpc_operation {
+    CALL_RPC_RESOLVE = 1,
+    CALL_RPC_CHAIN,
+    CALL_RPC_AWAIT,
+    CALL_RPC_OPERATIONS
+};
 
 #define CALL_RPC_NAME_BYTES_MAX 256u
 

@@ -60,9 +60,9 @@ struct control_message {
     uint32_t version;     /* HELLO */
     uint32_t handle;      /* of the function */
     uint32_t executors;   /* HELLO: at most */
-    uint32_t ready;     /* HELLO: that run at once; 0: the processors */
-    uint32_t slots;     /* HELLO: for each executor */
-    uint32_t flags;     /* HELLO: CONTROL_FLAG_* */
+    uint32_t ready;       /* HELLO: that run at once; 0: the processors */
+    uint32_t slots;       /* HELLO: for each executor */
+    uint32_t flags;       /* HELLO: CONTROL_FLAG_* */
     uint64_t call_prefix; /* HELLO: upper bits of the ids of calls that start in this worker */
     uint32_t function_kind;
     uint32_t function_version;

@@ -591,6 +591,7 @@ static void *executor_main(void *arg)
 
 static void executor_fini(struct executor *executor)
 {
+    rpc_client_free(executor->rpc);
     wasm_pool_free(executor->pool);
     while (executor->spare) {
         struct faaslet *faaslet = executor->spare;
@@ -602,6 +603,30 @@ static void executor_fini(struct executor *executor)
     }
     pthread_mutex_destroy(&executor->lock);
     wm_free(executor);
+}
+
+/* Waits on it end when the call that waits is to end. */
+static bool rpc_must_stop(void *self)
+{
+    struct executor *executor = self;
+    return executor->running_count != 0 &&
+           wasm_store_interrupted(executor->running[executor->running_count - 1].store) !=
+               WASM_TRAP_NONE;
+}
+
+static int connect_node(struct executor *executor, int socket, struct wm_diag *diag)
+{
+    struct rpc_transport transport;
+    int rc = rpc_socket_transport(socket, &transport);
+    if (rc == 0) {
+        rc = rpc_client_new(&transport, &executor->rpc, diag);
+        if (rc != 0) {
+            transport.close(transport.self);
+            return rc;
+        }
+        rpc_client_interrupted(executor->rpc, rpc_must_stop, executor);
+    }
+    return rc == 0 ? 0 : wm_diag_set(diag, rc, "executor: %s", wm_error_text(rc));
 }
 
 static int new_executor(struct executors *executors, uint32_t index, struct executor **out,
@@ -621,6 +646,9 @@ static int new_executor(struct executors *executors, uint32_t index, struct exec
     };
     int rc = wasm_pool_new(&pool, &executor->pool, diag);
     rc = rc ? rc : faaslet_thread_init(&executor->thread, executors->config.files, diag);
+    if (rc == 0 && executors->config.sockets) {
+        rc = connect_node(executor, executors->config.sockets[index], diag);
+    }
     if (rc != 0) {
         executor_fini(executor);
         return rc;

@@ -89,8 +89,8 @@ static int greet(struct link *link, const struct link_config *config, const int 
     hello->call_prefix = config->call_prefix;
     hello->text = wm_view_str(config->files ? config->files : "");
     hello->ready = config->ready;
-    hello->flags = (config->sockets ? CONTROL_FLAG_SOCKETS : 0u) |
-                   (config->open ? 0u : CONTROL_FLAG_CONFINE);
+    hello->flags =
+        (config->sockets ? CONTROL_FLAG_SOCKETS : 0u) | (config->open ? 0u : CONTROL_FLAG_CONFINE);
     if (config->netns_fd > 0) {
         hello->flags |= CONTROL_FLAG_NETNS;
         fds[fd_count++] = config->netns_fd;

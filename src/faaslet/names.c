@@ -5,9 +5,13 @@
  * own. */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
+#include "faaslet/call_rpc.h"
 #include "faaslet/executor_internal.h"
+
+#define LOAD_WAIT_S 10
 
 struct name_entry {
     struct name_entry *next;
@@ -43,15 +47,91 @@ static struct function *loaded_by_name(struct executors *executors, const char *
     return found;
 }
 
+static int ask_node(struct executor *executor, const char *name, uint32_t *handle)
+{
+    struct call_rpc_request request = {.operation = CALL_RPC_RESOLVE, .name = wm_view_str(name)};
+    struct call_rpc_reply reply;
+    struct wm_diag diag = WM_DIAG_INIT;
+    executor_block_begin(executor);
+    int rc = call_rpc_ask(executor->rpc, &request, &reply, &diag);
+    executor_block_end(executor);
+    rc = rc ? rc : reply.code;
+    *handle = reply.value;
+    return rc;
+}
+
+static struct name_entry *find_entry(struct executors *executors, const char *tenant,
+                                     const char *name)
+{
+    size_t tenant_len = strlen(tenant);
+    struct name_entry *entry = executors->names;
+    while (entry &&
+           (strcmp(entry->text, tenant) != 0 || strcmp(entry->text + tenant_len + 1, name) != 0)) {
+        entry = entry->next;
+    }
+    return entry;
+}
+
+static void keep_entry(struct executors *executors, const char *tenant, const char *name,
+                       uint32_t handle)
+{
+    size_t tenant_len = strlen(tenant), name_len = strlen(name);
+    struct name_entry *entry = wm_alloc(sizeof *entry + tenant_len + name_len + 2);
+    if (entry) {
+        entry->handle = handle;
+        memcpy(entry->text, tenant, tenant_len + 1);
+        memcpy(entry->text + tenant_len + 1, name, name_len + 1);
+        entry->next = executors->names;
+        executors->names = entry;
+    }
+}
+
+/* The function of a handle; the node may still be sending it. Under the lock. */
+static struct function *wait_for(struct executors *executors, uint32_t handle)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LOAD_WAIT_S;
+    for (;;) {
+        struct function *function =
+            handle < executors->function_room ? executors->functions[handle] : NULL;
+        if (function || atomic_load(&executors->stopping)) {
+            return function;
+        }
+        if (pthread_cond_timedwait(&executors->loaded, &executors->lock, &until) == ETIMEDOUT) {
+            return NULL;
+        }
+    }
+}
+
 int executors_find_name(struct executor *executor, const char *tenant, const char *name,
                         struct function **out)
 {
     struct executors *executors = executor->executors;
+    struct function *found = NULL;
+    uint32_t handle = 0;
+    int rc = 0;
     pthread_mutex_lock(&executors->lock);
-    struct function *found = loaded_by_name(executors, tenant, name);
+    if (!executor->rpc) {
+        found = loaded_by_name(executors, tenant, name);
+    } else {
+        struct name_entry *entry = find_entry(executors, tenant, name);
+        if (entry && entry->handle < executors->function_room) {
+            found = executors->functions[entry->handle];
+        }
+        if (!found) {
+            pthread_mutex_unlock(&executors->lock);
+            rc = ask_node(executor, name, &handle);
+            pthread_mutex_lock(&executors->lock);
+            found = rc == 0 ? wait_for(executors, handle) : NULL;
+            if (found && !find_entry(executors, tenant, name)) {
+                keep_entry(executors, tenant, name, handle);
+            }
+        }
+    }
     if (found) {
         *out = function_ref(found);
     }
     pthread_mutex_unlock(&executors->lock);
-    return found ? 0 : -ENOENT;
+    return found ? 0 : rc ? rc : -ENOENT;
 }

@@ -80,7 +80,8 @@ static int confine(const struct control_message *hello, const char *files, struc
 static int greet(struct worker *worker, struct wm_diag *diag)
 {
     const struct control_message *hello = &worker->message;
-    const uint32_t first = hello->flags & CONTROL_FLAG_NETNS ? 3 : 2; /* of the executors' sockets */
+    const uint32_t first =
+        hello->flags & CONTROL_FLAG_NETNS ? 3 : 2; /* of the executors' sockets */
     char text[PATH_MAX], *files = NULL;
     if (worker->greeted || hello->version != CONTROL_VERSION || worker->fd_count < first ||
         hello->text.len >= sizeof text) {

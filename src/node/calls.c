@@ -1,7 +1,7 @@
 /* calls.c: admission, placement, retries, records: one call from its request to its result.
  *
- *     start -> known? drained? -> rate -> running < quota -> worker -> done -> record -> request's done
- *                 |                |            |              | worker died, idempotent: once more
+ *     start -> known? drained? -> rate -> running < quota -> worker -> done -> record -> request's
+ * done |                |            |              | worker died, idempotent: once more
  *                 +- refused       +- 429       +- waits in its tenant's queue, or 429
  *
  * Entries are kept in a free list: a warm call allocates nothing here. */
@@ -187,9 +187,8 @@ static void work_done(struct worker_call *work, const struct channel_result *fro
         return;
     }
     struct call_result result = {
-        .end = entry->cancelled && !has_output((enum call_end)from->end)
-                   ? CALL_END_CANCELLED
-                   : (enum call_end)from->end,
+        .end = entry->cancelled && !has_output((enum call_end)from->end) ? CALL_END_CANCELLED
+                                                                         : (enum call_end)from->end,
         .return_code = from->return_code,
         .output = views->output,
         .status = from->status,
@@ -236,7 +235,8 @@ static void admit(struct entry *entry, const struct call_request *request)
         refuse(entry, CALL_END_REFUSED, 0, "the node is being drained: ask another one");
         return;
     }
-    entry->work.version = catalogue_find(calls->node->catalogue, request->tenant, request->function);
+    entry->work.version =
+        catalogue_find(calls->node->catalogue, request->tenant, request->function);
     if (!tenant || !entry->work.version) {
         refuse(entry, CALL_END_NOT_FOUND, 0, "there is no such function: upload it first");
         return;
@@ -280,9 +280,8 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
     uint64_t id = calls->id_prefix | ++calls->id_count;
     calls->stats.started++;
     if (!entry) {
-        struct call_result result = {.end = CALL_END_OVERLOADED,
-                                     .message = "out of memory",
-                                     .retry_after_ms = RETRY_MS};
+        struct call_result result = {
+            .end = CALL_END_OVERLOADED, .message = "out of memory", .retry_after_ms = RETRY_MS};
         calls->stats.ended[result.end]++;
         request->done(request->self, id, &result);
         return id;

@@ -7,6 +7,7 @@
 #ifndef WM_NODE_MAILBOX_H
 #define WM_NODE_MAILBOX_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "base/compiler.h"

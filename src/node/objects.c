@@ -105,7 +105,8 @@ int objects_open_image(const struct node *node, const struct function_version *v
         if (image >= 0) {
             close(image);
         }
-        return wm_diag_set(diag, rc, "%s version %u: its Proto-Faaslet: %s; upload the module again",
+        return wm_diag_set(diag, rc,
+                           "%s version %u: its Proto-Faaslet: %s; upload the module again",
                            version->name, version->version, wm_error_text(rc));
     }
     *fd = image;

@@ -34,7 +34,8 @@ struct sandbox {
 
 /* A word of a to z and 0 to 9 that is this data folder's: what a dead node left is found again by
  * the next one on the same folder, and two nodes on one machine do not meet. */
-static void prefix_of(const struct config *config, char out[HOST_NET_PREFIX_MAX + 1], uint32_t *base)
+static void prefix_of(const struct config *config, char out[HOST_NET_PREFIX_MAX + 1],
+                      uint32_t *base)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
     uint8_t hash[WM_SHA256_BYTES];
@@ -185,9 +186,8 @@ void sandbox_put(struct sandbox *sandbox, struct sandbox_place *place)
 
 int sandbox_enter(struct sandbox_place *place, int pid, struct wm_diag *diag)
 {
-    return place->has_group
-               ? host_cgroup_attach(&place->sandbox->cgroups, &place->group, pid, diag)
-               : 0;
+    return place->has_group ? host_cgroup_attach(&place->sandbox->cgroups, &place->group, pid, diag)
+                            : 0;
 }
 
 int sandbox_netns(const struct sandbox_place *place)

@@ -153,8 +153,7 @@ static void do_resolve(struct asking *asking)
         catalogue_find(service->node->catalogue, service->tenant, name);
     asking->reply.code = WM_E_NOT_FOUND;
     if (version) {
-        asking->reply.code =
-            workers_ensure(service->workers, version, &asking->reply.value);
+        asking->reply.code = workers_ensure(service->workers, version, &asking->reply.value);
         function_version_put(version);
     }
     mailbox_done(&asking->call);

@@ -44,7 +44,7 @@ struct call_list {
 struct loaded {
     struct loaded *next;
     struct workers *workers;
-    struct worker *worker; /* NULL: it died while files were opened */
+    struct worker *worker;            /* NULL: it died while files were opened */
     struct function_version *version; /* a reference */
     uint32_t handle;
     enum loaded_state state;
@@ -88,7 +88,8 @@ struct worker {
     struct worker_call *out[CHANNEL_SLOTS];
 };
 
-struct class {
+struct class
+{
     struct class *next;
     struct worker *worker;
     int64_t pause_ns, again_ns; /* after deaths: not before again_ns */
@@ -269,7 +270,7 @@ static void submit(struct worker *worker, struct worker_call *call, uint32_t slo
                            "%s%c%s%c%s%c%.*s", call->method, 0, call->path, 0,
                            call->query ? call->query : "", 0, (int)call->headers.len,
                            (const char *)call->headers.ptr);
-        sent.request_len = len < 0 ? 0
+        sent.request_len = len < 0                                  ? 0
                            : (uint32_t)len + 1 < CHANNEL_TEXT_BYTES ? (uint32_t)len + 1
                                                                     : CHANNEL_TEXT_BYTES;
     }
@@ -283,7 +284,8 @@ static void submit(struct worker *worker, struct worker_call *call, uint32_t slo
 
 static void place(struct worker *worker, struct worker_call *call)
 {
-    uint32_t slot = worker->queue.first ? UINT32_MAX : channel_take_slot(link_channel(worker->link));
+    uint32_t slot =
+        worker->queue.first ? UINT32_MAX : channel_take_slot(link_channel(worker->link));
     if (slot != UINT32_MAX) {
         submit(worker, call, slot);
     } else {
@@ -507,7 +509,8 @@ static struct loaded *get_loaded(struct worker *worker, struct function_version 
 {
     struct loaded *loaded = version->worker_data;
     if (loaded && loaded->worker == worker) {
-        /* What failed may have been the machine's fault; environment and secrets may have changed. */
+        /* What failed may have been the machine's fault; environment and secrets may have changed.
+         */
         if (loaded->state == LOADED_FAILED ||
             (loaded->state == LOADED_READY && loaded->env_revision != version->env_revision)) {
             loaded->state = LOADED_NEW;
@@ -840,7 +843,8 @@ static int keep_image(struct node *node, int fd, struct function_version *versio
     char name[NODE_FILE_NAME_BYTES], from[64];
     uint8_t *bytes;
     size_t len;
-    int rc = lseek(fd, 0, SEEK_SET) < 0 ? -errno : host_file_read_all(fd, UINT64_C(8) << 30, &bytes, &len);
+    int rc = lseek(fd, 0, SEEK_SET) < 0 ? -errno
+                                        : host_file_read_all(fd, UINT64_C(8) << 30, &bytes, &len);
     if (rc == 0) {
         wm_sha256_once(wm_view_of(bytes, len), version->image_sha256);
         version->image_bytes = len;
@@ -848,7 +852,8 @@ static int keep_image(struct node *node, int fd, struct function_version *versio
         node_file_name(name, NODE_IMAGES, version->image_sha256);
         snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
         if (fdatasync(fd) != 0 ||
-            (linkat(AT_FDCWD, from, node->dir_fd, name, AT_SYMLINK_FOLLOW) != 0 && errno != EEXIST)) {
+            (linkat(AT_FDCWD, from, node->dir_fd, name, AT_SYMLINK_FOLLOW) != 0 &&
+             errno != EEXIST)) {
             rc = -errno;
         }
     }
@@ -857,11 +862,13 @@ static int keep_image(struct node *node, int fd, struct function_version *versio
                                  wm_error_text(rc));
 }
 
-int workers_snapshot(struct workers *workers, struct function_version *version, struct wm_diag *diag)
+int workers_snapshot(struct workers *workers, struct function_version *version,
+                     struct wm_diag *diag)
 {
     struct node *node = workers->node;
     struct snapshot snapshot = {.workers = workers, .version = version, .fds = {-1, -1}};
-    int rc = objects_open(node, version->module_sha256, version->fuel, false, &snapshot.fds[0], diag);
+    int rc =
+        objects_open(node, version->module_sha256, version->fuel, false, &snapshot.fds[0], diag);
     if (rc == 0) {
         snapshot.fds[1] = openat(node->dir_fd, NODE_IMAGES, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (snapshot.fds[1] < 0) {

@@ -1,10 +1,11 @@
 /* workers.h: the node's worker processes, one for each trust class, and the functions in them.
  *
- * A worker is started by the first call of its class, put into the class's control group and network
- * namespace, and ends when nothing was called for a while. A function is loaded into it by its first
- * call: its object comes out of the cache, its Proto-Faaslet out of images/, both authenticated. A
- * worker that dies takes its calls with it (CALL_END_WORKER_DIED) and nothing else; the next call
- * starts another one, after a pause that doubles while workers of the class die young.
+ * A worker is started by the first call of its class, put into the class's control group and
+ * network namespace, and ends when nothing was called for a while. A function is loaded into it by
+ * its first call: its object comes out of the cache, its Proto-Faaslet out of images/, both
+ * authenticated. A worker that dies takes its calls with it (CALL_END_WORKER_DIED) and nothing
+ * else; the next call starts another one, after a pause that doubles while workers of the class die
+ * young.
  *
  * Trust: what a worker says is hostile (channel.h, control.h). A worker that breaks the form is
  * killed.

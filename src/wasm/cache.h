@@ -47,8 +47,8 @@ WM_MUST_CHECK int wasm_cache_find(struct wasm_cache *cache, const uint8_t sha256
                                   const struct wasm_options *options, struct wasm_object **out,
                                   struct wm_diag *diag);
 
-/* The same, as an open file for another process to map: *fd is given, and was just proved to be what
- * this cache took in. */
+/* The same, as an open file for another process to map: *fd is given, and was just proved to be
+ * what this cache took in. */
 WM_MUST_CHECK int wasm_cache_find_file(struct wasm_cache *cache, const uint8_t sha256[32],
                                        const struct wasm_options *options, int *fd,
                                        struct wm_diag *diag);
