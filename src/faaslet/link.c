@@ -84,7 +84,7 @@ static int greet(struct link *link, const struct link_config *config, const int 
     }
     hello->kind = CONTROL_HELLO;
     hello->version = CONTROL_VERSION;
-    hello->executors = link->executors;
+    hello->executors = config->executors ? config->executors : DEFAULT_EXECUTORS;
     hello->slots = config->slots ? config->slots : DEFAULT_SLOTS;
     hello->call_prefix = config->call_prefix;
     hello->text = wm_view_str(config->files ? config->files : "");
@@ -128,7 +128,7 @@ int link_open(const struct link_config *config, struct link **out, struct wm_dia
         rc = wm_diag_set(diag, -errno, "worker: sockets: %s", wm_error_text(-errno));
     }
     link->control = pair[0];
-    while (rc == 0 && link->executors < executors) {
+    while (rc == 0 && !config->alone && link->executors < executors) {
         int ends[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
             rc = wm_diag_set(diag, -errno, "worker: sockets: %s", wm_error_text(-errno));

@@ -22,6 +22,7 @@ struct link_config {
     int netns_fd;      /* network namespace to enter; 0: stay here */
     bool sockets;      /* calls may connect, within the namespace */
     bool open;         /* for tests under a sanitizer: the worker does not confine itself */
+    bool alone;        /* nobody will serve the executors' sockets: they get none */
     /* Called when the process exists and has not done anything yet: puts it into its control group.
      * NULL allowed; not 0: link_open fails with it. */
     int (*spawned)(void *self, int pid, struct wm_diag *diag);

@@ -84,6 +84,7 @@ static int greet(struct worker *worker, struct wm_diag *diag)
         hello->flags & CONTROL_FLAG_NETNS ? 3 : 2; /* of the executors' sockets */
     char text[PATH_MAX], *files = NULL;
     if (worker->greeted || hello->version != CONTROL_VERSION || worker->fd_count < first ||
+        (worker->fd_count > first && worker->fd_count - first < hello->executors) ||
         hello->text.len >= sizeof text) {
         return wm_diag_set(diag, WM_E_MALFORMED, "worker: a greeting of another version");
     }
@@ -113,7 +114,7 @@ static int greet(struct worker *worker, struct wm_diag *diag)
         .call_prefix = hello->call_prefix,
         .reports = true,
         .files = files,
-        .sockets = worker->fd_count - first >= hello->executors ? worker->fds + first : NULL,
+        .sockets = worker->fd_count > first ? worker->fds + first : NULL,
         .log = send_log,
         .log_self = worker,
     };

@@ -21,7 +21,9 @@ struct link *test_worker_start(const struct link_config *config)
 {
     struct wm_diag diag = WM_DIAG_INIT;
     struct link *link;
-    if (link_open(config, &link, &diag) != 0 || link_wait(link, CONTROL_READY, 10000, &diag) != 0) {
+    struct link_config alone = *config;
+    alone.alone = true;
+    if (link_open(&alone, &link, &diag) != 0 || link_wait(link, CONTROL_READY, 10000, &diag) != 0) {
         die("worker", wm_diag_text(&diag));
     }
     return link;
