@@ -545,7 +545,7 @@ static void unmake(struct host_net *net, struct place *place)
 {
     delete_veth(net->outside, place);
     if (place->ns.outside_name[0]) {
-        int ignored = delete_rules(net->outside, place->ns.outside_name, NULL);
+        int ignored = delete_rules(net->outside, place->ns.outside_name, net->prefix);
         (void)ignored;
     }
     if (place->inside) {
