@@ -610,6 +610,49 @@ TEST(every_kernel_call_can_fail)
     host_net_close(net);
 }
 
+static void *takes_and_puts(void *arg)
+{
+    struct host_net *net = arg;
+    struct wm_diag own = WM_DIAG_INIT;
+    const struct host_netns *ns;
+    for (size_t failures = 0, i = 0; i < 4; i++) {
+        int err = host_net_take(net, &ns, &own);
+        if (err && (err != WM_E_LIMIT || ++failures > 1000)) {
+            return arg;
+        }
+        if (err) {
+            i--;
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+            continue;
+        }
+        err = host_net_set_rate(net, ns, MBIT, (1 + ns->index) * MBIT, &own);
+        if (err || ns->rate_out != (1 + ns->index) * MBIT) {
+            return arg;
+        }
+        host_net_put(net, ns);
+    }
+    return NULL;
+}
+
+TEST(many_threads_share_a_pool)
+{
+    if (!alone()) {
+        SKIP("%s", why);
+    }
+    struct host_net *net;
+    pthread_t thread[5];
+    REQUIRE(host_net_open(&options, &net, &diag) == 0);
+    for (size_t i = 0; i < WM_COUNT_OF(thread); i++) {
+        REQUIRE(pthread_create(&thread[i], NULL, takes_and_puts, net) == 0);
+    }
+    for (size_t i = 0; i < WM_COUNT_OF(thread); i++) {
+        void *failed;
+        CHECK(pthread_join(thread[i], &failed) == 0 && !failed);
+    }
+    host_net_close(net);
+    CHECK(if_nametoindex("wmtest-0") == 0 && if_nametoindex("wmtest-2") == 0);
+}
+
 static int is_refused(void)
 {
     pid_t pid = fork();
@@ -636,4 +679,5 @@ TEST(without_rights_it_says_so)
 TEST_MAIN(TEST_CASE(addresses_and_pool), TEST_CASE(cost), TEST_CASE(rates_hold_in_both_directions),
           TEST_CASE(nothing_passes_between_two), TEST_CASE(beyond_the_host_only_with_forward),
           TEST_CASE(no_ipv6_between), TEST_CASE(leftovers_of_a_dead_node), TEST_CASE(wrong_options),
-          TEST_CASE(every_kernel_call_can_fail), TEST_CASE(without_rights_it_says_so))
+          TEST_CASE(every_kernel_call_can_fail), TEST_CASE(many_threads_share_a_pool),
+          TEST_CASE(without_rights_it_says_so))
