@@ -16,7 +16,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,8 +308,53 @@ static int make_folder(int dir_fd, const char *name, int *fd)
     return *fd < 0 ? -errno : 0;
 }
 
-/* Removes the empty groups in a folder. */
-static void sweep(int dir_fd)
+/* Rounds, since processes may fork while their list is read. The numbers cannot have been taken by
+ * strangers: a process in this list is in this group, and the list is used at once. */
+static int kill_all(int dir_fd)
+{
+    const struct timespec wait = {0, REMOVE_WAIT_NS};
+    for (unsigned tries = 0; tries < REMOVE_TRIES; tries++) {
+        char text[4096];
+        if (read_text(dir_fd, "cgroup.procs", text, sizeof text) != 0) {
+            return -EIO;
+        }
+        unsigned killed = 0;
+        for (char *at = text, *end; *at; at = end + (*end == '\n')) {
+            long pid = strtol(at, &end, 10);
+            if (end == at) {
+                break;
+            }
+            /* A number cut off at the end of the buffer is another process's. 0 is one of another
+             * pid namespace; 1 and we ourselves are not workers. */
+            if (*end == '\n' && pid > 1 && pid != getpid()) {
+                kill((pid_t)pid, SIGKILL);
+                killed++;
+            }
+        }
+        if (killed == 0) {
+            return 0;
+        }
+        nanosleep(&wait, NULL);
+    }
+    return -EBUSY;
+}
+
+static int remove_folder(int dir_fd, const char *name)
+{
+    const struct timespec wait = {0, REMOVE_WAIT_NS};
+    for (unsigned tries = 0;; tries++) {
+        int err = wm_fault_here(WM_FAULT_IO)                  ? -EIO
+                  : unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 ? 0
+                                                              : -errno;
+        if (err != -EBUSY || tries == REMOVE_TRIES) {
+            return err == -ENOENT ? 0 : err;
+        }
+        nanosleep(&wait, NULL);
+    }
+}
+
+/* Removes the groups in a folder that are empty, or that can be emptied. */
+static void sweep(int dir_fd, bool kill_leftovers)
 {
     int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -321,8 +366,17 @@ static void sweep(int dir_fd)
     }
     const struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') {
-            unlinkat(dir_fd, entry->d_name, AT_REMOVEDIR);
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+            unlinkat(dir_fd, entry->d_name, AT_REMOVEDIR) == 0 || !kill_leftovers) {
+            continue;
+        }
+        int fd = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0) {
+            if (kill_all(fd) == 0) {
+                int ignored = remove_folder(dir_fd, entry->d_name); /* told when it is made again */
+                (void)ignored;
+            }
+            close(fd);
         }
     }
     closedir(dir);
@@ -366,6 +420,7 @@ static int enable_path(int own_fd, int folder_fd, int prefix_fd, const char *con
 struct opening {
     struct host_cgroups *out;
     const char *prefix, *mountinfo, *membership;
+    bool kill_leftovers;
 };
 
 /* The index of the hierarchy that is mounted there, opened when it is new; or negative. */
@@ -393,7 +448,7 @@ static int open_dir(struct opening *opening, const struct mounted *mounted, cons
     }
     if (!err && found == out->dir_count) {
         WM_ASSERT(found < HOST_CGROUP_DIRS_MAX);
-        sweep(fd);
+        sweep(fd, opening->kill_leftovers);
         out->dir[found].version = version;
         out->dir[found].fd = fd;
         snprintf(out->dir[found].path, sizeof out->dir[found].path, "%s", path);
@@ -477,7 +532,7 @@ int host_cgroups_open(const struct host_cgroup_options *options, struct host_cgr
                            options->prefix, HOST_CGROUP_NAME_MAX);
     }
     char mountinfo[FILE_BYTES];
-    struct opening opening = {out, options->prefix, mountinfo, membership};
+    struct opening opening = {out, options->prefix, mountinfo, membership, options->kill_leftovers};
     int err =
         read_text(AT_FDCWD, options->mountinfo_path ? options->mountinfo_path : mountinfo_path,
                   mountinfo, sizeof mountinfo);
@@ -730,24 +785,29 @@ int host_cgroup_usage(const struct host_cgroups *cgroups, const struct host_cgro
     return 0;
 }
 
+int host_cgroup_kill(const struct host_cgroup *group)
+{
+    for (unsigned i = 0; i < group->dir_count; i++) {
+        int err = kill_all(group->fd[i]);
+        if (err) {
+            return err;
+        }
+    }
+    return 0;
+}
+
 int host_cgroup_remove(const struct host_cgroups *cgroups, struct host_cgroup *group,
                        struct wm_diag *diag)
 {
-    const struct timespec wait = {0, REMOVE_WAIT_NS};
-    for (unsigned i = 0, tries = 0; i < group->dir_count;) {
-        int err = wm_fault_here(WM_FAULT_IO)                                     ? -EIO
-                  : unlinkat(cgroups->dir[i].fd, group->name, AT_REMOVEDIR) == 0 ? 0
-                                                                                 : -errno;
-        if (!err || err == -ENOENT) {
-            i++;
-        } else if (err != -EBUSY) {
-            return say(diag, err, group->name, "removing it", cgroups->dir[i].version);
-        } else if (++tries > REMOVE_TRIES) {
+    for (unsigned i = 0; i < group->dir_count; i++) {
+        int err = remove_folder(cgroups->dir[i].fd, group->name);
+        if (err == -EBUSY) {
             return wm_diag_set(diag, WM_E_BUSY,
                                "control group %s: removing it: processes are still in it: end them",
                                group->name);
-        } else {
-            nanosleep(&wait, NULL);
+        }
+        if (err) {
+            return say(diag, err, group->name, "removing it", cgroups->dir[i].version);
         }
     }
     close_group(group);

@@ -56,12 +56,15 @@ struct host_cgroups {
 
 struct host_cgroup_options {
     const char *prefix; /* 1 to 64 of A-Z a-z 0-9 . _ - ; another one for each node */
+    /* Ends the processes in groups that a dead node of this prefix left: workers that outlived it.
+     * Only for who knows that no other node with this prefix lives (a lock on its folder). */
+    bool kill_leftovers;
     /* Tests put copies here; NULL: /proc/self/mountinfo and /proc/self/cgroup. */
     const char *mountinfo_path, *membership_path;
 };
 
 /* Finds out what there is and makes the folders. Groups that a dead node of the same prefix left
- * are removed where no process is in them. Fails only for a bad prefix. */
+ * are removed where no process is in them any more. Fails only for a bad prefix. */
 WM_MUST_CHECK int host_cgroups_open(const struct host_cgroup_options *options,
                                     struct host_cgroups *out, struct wm_diag *diag);
 /* Removes the folders, where they are empty. All groups have been removed before. */
@@ -111,6 +114,9 @@ WM_MUST_CHECK int host_cgroup_attach(const struct host_cgroups *cgroups,
                                      struct wm_diag *diag);
 WM_MUST_CHECK int host_cgroup_usage(const struct host_cgroups *cgroups,
                                     const struct host_cgroup *group, struct host_cgroup_usage *out);
+/* SIGKILL for all processes in the group, also those that are being born meanwhile. 0, or -EBUSY
+ * when there are still some after a second. Their parent reaps them. */
+WM_MUST_CHECK int host_cgroup_kill(const struct host_cgroup *group);
 /* Removes the group. The kernel refuses while processes that just ended are being buried, so this
  * tries again for up to a second; then WM_E_BUSY: end the processes and remove it again. */
 WM_MUST_CHECK int host_cgroup_remove(const struct host_cgroups *cgroups, struct host_cgroup *group,

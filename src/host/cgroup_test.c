@@ -301,6 +301,45 @@ TEST(groups_in_use_and_left_over)
     host_cgroups_close(&groups);
 }
 
+/* A node that was killed, and a worker of its that goes on, with a child. */
+TEST(workers_that_outlive_their_node)
+{
+    REQUIRE(open_groups());
+    if (groups.dir_count == 0) {
+        host_cgroups_close(&groups);
+        SKIP("%s", why_not(HOST_CGROUP_WEIGHT));
+    }
+    struct host_cgroup group, again;
+    struct host_cgroups next;
+    const struct host_cgroup_limits none = {0};
+    struct host_cgroup_options options = {.prefix = prefix};
+    for (int killing = 0; killing < 2; killing++) {
+        REQUIRE(host_cgroup_make(&groups, "o", &none, &group, &diag) == 0);
+        pid_t pid = start(forks_ten);
+        CHECK_INT(host_cgroup_attach(&groups, &group, pid, &diag), ==, 0);
+        kill(pid, SIGCONT);
+        sleep_ms(20);
+        options.kill_leftovers = killing;
+        CHECK_INT(host_cgroups_open(&options, &next, &diag), ==, 0);
+        int err = host_cgroup_make(&next, "o", &none, &again, &diag);
+        if (killing) {
+            CHECK_INT(err, ==, 0);
+            CHECK_INT(host_cgroup_remove(&next, &again, &diag), ==, 0);
+        } else {
+            CHECK_INT(err, ==, WM_E_BUSY);
+            CHECK_INT(host_cgroup_kill(&group), ==, 0);
+        }
+        int status = 0;
+        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+              WTERMSIG(status) == SIGKILL);
+        CHECK_INT(host_cgroup_remove(&groups, &group, &diag), ==, 0);
+        for (unsigned i = 0; i < next.dir_count; i++) {
+            close(next.dir[i].fd); /* the folders are groups's too */
+        }
+    }
+    host_cgroups_close(&groups);
+}
+
 TEST(bad_names_are_refused)
 {
     static const char *const bad[] = {"", ".", "..", "a/b", "../up", "a b", "a\n", "\xc3\xa4"};
@@ -494,6 +533,51 @@ TEST(version_2_without_controllers)
     host_cgroups_close(&drawn);
 }
 
+/* The version 2 hierarchy of this machine, as if there were no other. It counts time at least. */
+TEST(version_2_of_this_machine)
+{
+    char mounts[16384], line[512], path[300];
+    snprintf(tree, sizeof tree, "/tmp/wm-cgroup-test-XXXXXX");
+    REQUIRE(mkdtemp(tree) != NULL);
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    mounts[0] = '\0';
+    while (file && fgets(line, sizeof line, file)) {
+        if (strstr(line, " - cgroup2 ")) {
+            snprintf(mounts, sizeof mounts, "%s", line);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    put("mountinfo", mounts);
+    snprintf(path, sizeof path, "%s/mountinfo", tree);
+    snprintf(prefix, sizeof prefix, "test2-%d", (int)getpid());
+    int err = host_cgroups_open(
+        &(struct host_cgroup_options){.prefix = prefix, .mountinfo_path = path}, &groups, &diag);
+    erase(tree);
+    REQUIRE(err == 0);
+    if (!host_cgroups_has(&groups, HOST_CGROUP_ACCOUNT)) {
+        host_cgroups_close(&groups);
+        SKIP("%s", why_not(HOST_CGROUP_ACCOUNT));
+    }
+    CHECK_INT(groups.dir[0].version, ==, 2);
+    struct host_cgroup group;
+    struct host_cgroup_usage usage;
+    REQUIRE(host_cgroup_make(&groups, "v2", &(struct host_cgroup_limits){.cpu_weight = 200}, &group,
+                             &diag) == 0);
+    CHECK((group.missing == 0) == host_cgroups_has(&groups, HOST_CGROUP_WEIGHT));
+    pid_t pid = start(spins);
+    CHECK_INT(host_cgroup_attach(&groups, &group, pid, &diag), ==, 0);
+    kill(pid, SIGCONT);
+    sleep_ms(200);
+    end(pid);
+    CHECK_INT(host_cgroup_usage(&groups, &group, &usage), ==, 0);
+    wm_test_note("version 2 counts %.0f ms", (double)usage.cpu_ns / 1e6);
+    CHECK(usage.cpu_ns > 20000000 && usage.cpu_ns < 1000000000);
+    CHECK_INT(host_cgroup_remove(&groups, &group, &diag), ==, 0);
+    host_cgroups_close(&groups);
+}
+
 /* Mounts as other machines write them, and lines that no kernel writes. */
 TEST(mount_tables_of_others)
 {
@@ -522,6 +606,7 @@ TEST(mount_tables_of_others)
 TEST_MAIN(TEST_CASE(report_names_every_part), TEST_CASE(weights_share_a_processor),
           TEST_CASE(quota_throttles), TEST_CASE(memory_is_limited),
           TEST_CASE(processes_are_limited), TEST_CASE(groups_in_use_and_left_over),
-          TEST_CASE(bad_names_are_refused), TEST_CASE(every_kernel_call_can_fail),
-          TEST_CASE(version_2_files), TEST_CASE(version_2_without_controllers),
+          TEST_CASE(workers_that_outlive_their_node), TEST_CASE(bad_names_are_refused),
+          TEST_CASE(every_kernel_call_can_fail), TEST_CASE(version_2_files),
+          TEST_CASE(version_2_of_this_machine), TEST_CASE(version_2_without_controllers),
           TEST_CASE(mount_tables_of_others))

@@ -419,7 +419,37 @@ static int wall_outside(struct host_net *net, const struct host_netns *ns)
     return err;
 }
 
-static int wall_inside(const struct host_net *net, const struct place *place)
+static int for_each_address(struct nl_sock *sock, int (*body)(void *arg, uint32_t addr), void *arg)
+{
+    struct nl_cache *cache;
+    int err = wm_fault_here(WM_FAULT_IO) ? -EIO : from_netlink(rtnl_addr_alloc_cache(sock, &cache));
+    if (err) {
+        return err;
+    }
+    for (struct nl_object *at = nl_cache_get_first(cache); at && !err; at = nl_cache_get_next(at)) {
+        struct nl_addr *local = rtnl_addr_get_local((struct rtnl_addr *)at);
+        if (local && nl_addr_get_family(local) == AF_INET && nl_addr_get_len(local) == 4) {
+            uint32_t wire;
+            memcpy(&wire, nl_addr_get_binary_addr(local), sizeof wire);
+            err = body(arg, __builtin_bswap32(wire));
+        }
+    }
+    nl_cache_free(cache);
+    return err;
+}
+
+/* One of the host's. Those of the pools are behind the wall already, but for the gateway, which is
+ * still used as one: the way to it is the interface's, not the route's. */
+static int prohibit_address(void *arg, uint32_t addr)
+{
+    const struct place *place = arg;
+    bool is_loopback = addr >> 24 == 127;
+    bool is_pooled = network_of(addr, POOLS_BITS) == POOLS_NET && addr != place->ns.outside_addr;
+    int err = is_loopback || is_pooled ? 0 : add_route(place->inside, addr, 32, 0, 0);
+    return err == -EEXIST ? 0 : err;
+}
+
+static int wall_inside(const struct host_net *net, struct place *place)
 {
     const struct host_net_options *options = &net->options;
     int err = add_route(place->inside, POOLS_NET, POOLS_BITS, 0, 0);
@@ -427,6 +457,9 @@ static int wall_inside(const struct host_net *net, const struct place *place)
     if (!err && !is_among_pools(options)) {
         int bits = cover_bits(options);
         err = add_route(place->inside, network_of(options->base, bits), bits, 0, 0);
+    }
+    if (!err && !options->host) {
+        err = for_each_address(net->outside, prohibit_address, place);
     }
     return err;
 }
@@ -545,7 +578,7 @@ static void unmake(struct host_net *net, struct place *place)
 {
     delete_veth(net->outside, place);
     if (place->ns.outside_name[0]) {
-        int ignored = delete_rules(net->outside, place->ns.outside_name, NULL);
+        int ignored = delete_rules(net->outside, place->ns.outside_name, net->prefix);
         (void)ignored;
     }
     if (place->inside) {
@@ -705,35 +738,25 @@ static int delete_leftovers(struct host_net *net)
     return err ? err : delete_rules(net->outside, NULL, net->prefix);
 }
 
+static int is_in_range(void *arg, uint32_t addr)
+{
+    const struct host_net_options *options = arg;
+    return addr >= options->base && addr - options->base < options->count * 256 ? WM_E_BUSY : 0;
+}
+
 /* Two pools in one range would each get the other's packets. */
 static int check_range(struct host_net *net, struct wm_diag *diag)
 {
-    struct nl_cache *cache;
-    const struct host_net_options *options = &net->options;
-    int err = wm_fault_here(WM_FAULT_IO)
-                  ? -EIO
-                  : from_netlink(rtnl_addr_alloc_cache(net->outside, &cache));
-    if (err) {
-        return say(diag, net->prefix, "listing the host's addresses", err);
+    uint32_t base = net->options.base;
+    int err = for_each_address(net->outside, is_in_range, &net->options);
+    if (err == WM_E_BUSY) {
+        return wm_diag_set(diag, err,
+                           "network namespaces %s: this host has an address among the %u networks "
+                           "from %u.%u.%u.0 on already: give this node another base",
+                           net->prefix, net->options.count, base >> 24, base >> 16 & 255,
+                           base >> 8 & 255);
     }
-    for (struct nl_object *at = nl_cache_get_first(cache); at && !err; at = nl_cache_get_next(at)) {
-        struct nl_addr *local = rtnl_addr_get_local((struct rtnl_addr *)at);
-        if (local && nl_addr_get_family(local) == AF_INET && nl_addr_get_len(local) == 4) {
-            uint32_t wire;
-            memcpy(&wire, nl_addr_get_binary_addr(local), sizeof wire);
-            uint32_t addr = __builtin_bswap32(wire);
-            if (addr >= options->base && addr - options->base < options->count * 256) {
-                err = wm_diag_set(diag, WM_E_BUSY,
-                                  "network namespaces %s: this host has the address "
-                                  "%u.%u.%u.%u already, in the range of the pool: give this node "
-                                  "another base",
-                                  net->prefix, addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
-                                  addr & 255);
-            }
-        }
-    }
-    nl_cache_free(cache);
-    return err;
+    return err ? say(diag, net->prefix, "listing the host's addresses", err) : 0;
 }
 
 static int refill(struct host_net *net, struct wm_diag *diag)

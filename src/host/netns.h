@@ -16,7 +16,8 @@
  * `forward`, what goes to 10.200.0.0/13 or this pool. The rule does not depend on
  * /proc/sys/net/ipv4/ip_forward, which anybody may switch on later. 169.254.0.0/16, where clouds
  * keep their machines' credentials, is prohibited inside too. There is no IPv6 on these links.
- * What remains reachable: the host itself, that is, services that listen on all its addresses.
+ * The host's own addresses, those that it has when the namespace is made, are prohibited inside
+ * likewise, so that a tenant does not find services that listen on all of them; `host` allows them.
  *
  * Namespaces have no names: they last as long as a descriptor or a process holds them. The process
  * that calls stays in its own namespace; a short-lived thread makes the new one.
@@ -57,6 +58,7 @@ struct host_net_options {
     unsigned count;     /* of namespaces at most; 1 to HOST_NET_COUNT_MAX */
     unsigned ready;     /* so many are made at once; the rest when they are needed */
     uint64_t rate_bits; /* for each direction of a new one */
+    bool host;          /* may reach the host's own addresses */
     /* May reach beyond the host. Then the operator switches ip_forward on and lets the uplink
      * masquerade, e.g.: nft 'add table ip wm; add chain ip wm post { type nat hook postrouting
      * priority 100; }; add rule ip wm post ip saddr 10.200.0.0/13 masquerade' */

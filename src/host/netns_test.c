@@ -165,7 +165,7 @@ static bool arrives(int fd, int timeout_ms)
 /* --- pools --- */
 
 static const struct host_net_options options = {
-    .prefix = "wmtest", .count = 3, .ready = 2, .rate_bits = 1000 * MBIT};
+    .prefix = "wmtest", .count = 3, .ready = 2, .rate_bits = 1000 * MBIT, .host = true};
 
 TEST(addresses_and_pool)
 {
@@ -439,11 +439,13 @@ TEST(beyond_the_host_only_with_forward)
     struct place_of_socket server = {0xc0000202, 7200, SOCK_STREAM, -1};
     CHECK_INT(run_in(far, answers_beyond, &server), ==, 0);
     CHECK(write_file("/proc/sys/net/ipv4/ip_forward", "1"));
-    for (int forward = 0; forward < 2; forward++) {
+    for (int round = 0; round < 4; round++) {
         struct host_net *net;
         const struct host_netns *ns;
         struct host_net_options one = options;
+        bool forward = round & 1;
         one.forward = forward;
+        one.host = round & 2;
         REQUIRE(host_net_open(&one, &net, &diag) == 0);
         CHECK(write_file("/proc/sys/net/ipv4/ip_forward", "1"));
         REQUIRE(host_net_take(net, &ns, &diag) == 0);
@@ -451,6 +453,16 @@ TEST(beyond_the_host_only_with_forward)
         int err = run_in(ns->fd, connects, &client);
         CHECK(forward ? err == 0 : err != 0);
         close(client.fd);
+        /* The host itself, by its address on that uplink and by the gateway's. */
+        struct place_of_socket local = {INADDR_ANY, 7201, SOCK_STREAM, -1};
+        CHECK_INT(listens(&local), ==, 0);
+        for (int i = 0; i < 2; i++) {
+            client =
+                (struct place_of_socket){i ? 0xc0000201 : ns->outside_addr, 7201, SOCK_STREAM, -1};
+            CHECK_INT(run_in(ns->fd, connects, &client), ==, one.host ? 0 : -EACCES);
+            close(client.fd);
+        }
+        close(local.fd);
         host_net_put(net, ns);
         host_net_close(net);
     }
@@ -527,7 +539,7 @@ TEST(leftovers_of_a_dead_node)
     second.prefix = "wmtest2";
     CHECK_INT(host_net_open(&second, &other, &diag), ==, WM_E_BUSY);
     wm_test_note("%s", diag.text);
-    CHECK(strstr(diag.text, "10.200.0.1"));
+    CHECK(strstr(diag.text, "from 10.200.0.0 on"));
     second.base = 0x0ac81000;
     CHECK_INT(host_net_open(&second, &other, &diag), ==, 0);
     CHECK(if_nametoindex("wmtest-0") != 0 && if_nametoindex("wmtest2-0") != 0);
@@ -580,6 +592,7 @@ TEST(every_kernel_call_can_fail)
             struct host_net *net;
             const struct host_netns *ns;
             one.forward = n & 1;
+            one.host = n & 2;
             if (host_net_open(&one, &net, &diag) != 0) {
                 continue;
             }
@@ -595,6 +608,49 @@ TEST(every_kernel_call_can_fail)
     struct host_net *net;
     CHECK_INT(host_net_open(&options, &net, &diag), ==, 0);
     host_net_close(net);
+}
+
+static void *takes_and_puts(void *arg)
+{
+    struct host_net *net = arg;
+    struct wm_diag own = WM_DIAG_INIT;
+    const struct host_netns *ns;
+    for (size_t failures = 0, i = 0; i < 4; i++) {
+        int err = host_net_take(net, &ns, &own);
+        if (err && (err != WM_E_LIMIT || ++failures > 1000)) {
+            return arg;
+        }
+        if (err) {
+            i--;
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+            continue;
+        }
+        err = host_net_set_rate(net, ns, MBIT, (1 + ns->index) * MBIT, &own);
+        if (err || ns->rate_out != (1 + ns->index) * MBIT) {
+            return arg;
+        }
+        host_net_put(net, ns);
+    }
+    return NULL;
+}
+
+TEST(many_threads_share_a_pool)
+{
+    if (!alone()) {
+        SKIP("%s", why);
+    }
+    struct host_net *net;
+    pthread_t thread[5];
+    REQUIRE(host_net_open(&options, &net, &diag) == 0);
+    for (size_t i = 0; i < WM_COUNT_OF(thread); i++) {
+        REQUIRE(pthread_create(&thread[i], NULL, takes_and_puts, net) == 0);
+    }
+    for (size_t i = 0; i < WM_COUNT_OF(thread); i++) {
+        void *failed;
+        CHECK(pthread_join(thread[i], &failed) == 0 && !failed);
+    }
+    host_net_close(net);
+    CHECK(if_nametoindex("wmtest-0") == 0 && if_nametoindex("wmtest-2") == 0);
 }
 
 static int is_refused(void)
@@ -623,4 +679,5 @@ TEST(without_rights_it_says_so)
 TEST_MAIN(TEST_CASE(addresses_and_pool), TEST_CASE(cost), TEST_CASE(rates_hold_in_both_directions),
           TEST_CASE(nothing_passes_between_two), TEST_CASE(beyond_the_host_only_with_forward),
           TEST_CASE(no_ipv6_between), TEST_CASE(leftovers_of_a_dead_node), TEST_CASE(wrong_options),
-          TEST_CASE(every_kernel_call_can_fail), TEST_CASE(without_rights_it_says_so))
+          TEST_CASE(every_kernel_call_can_fail), TEST_CASE(many_threads_share_a_pool),
+          TEST_CASE(without_rights_it_says_so))
