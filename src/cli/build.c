@@ -20,7 +20,7 @@ struct request {
     const char **args; /* clang's, in order */
     size_t arg_count;
     const char *out;
-    bool verbose, library, level, reactor, cxx, any_source, no_link, debug;
+    bool verbose, library, level, reactor, faaslet, cxx, any_source, no_link, debug;
 };
 
 /* What each kind of build needs, with the package that has it. */
@@ -67,8 +67,8 @@ static int missing(const char *what, const char *package)
                      package);
 }
 
-/* Where sdk/ lies: installed, or beside the build folder of a source tree (or build/sanitize in
- * it). */
+/* Where sdk/posix lies: installed, or beside the build folder of a source tree (or build/sanitize
+ * in it). */
 static bool find_sdk(char *out, size_t out_bytes)
 {
     static const char *const places[] = {"../share/wardmote/sdk", "../sdk", "../../sdk"};
@@ -115,6 +115,10 @@ static int read_args(struct request *request, int argc, char **argv)
         }
         if (strcmp(text, "--reactor") == 0) {
             request->reactor = true;
+            continue;
+        }
+        if (strcmp(text, "--faaslet") == 0) {
+            request->faaslet = request->reactor = true;
             continue;
         }
         if (text[0] != '-') {
@@ -198,12 +202,19 @@ static const char *const flags_link[] = {
     "-Wl,--stack-first",      "-Wl,-z,stack-size=1048576",      "-lwasi-emulated-mman",
     "-lwasi-emulated-signal", "-lwasi-emulated-process-clocks", "-lwasi-emulated-getpid",
 };
+/* A function of a node (sdk/faaslet.h): its entry points are exported by their macros; the table,
+ * for chained calls of its own functions and for modules that are loaded later and put theirs into
+ * it. */
+static const char *const flags_faaslet[] = {
+    "-Wl,--export-table",
+    "-Wl,--growable-table",
+};
 #define FLAGS_MAX 64 /* more than all of the above and what build() adds */
 
 static int build(const struct request *request)
 {
     char clang[PATH_MAX], linker[PATH_MAX], use_linker[PATH_MAX + 16];
-    char sdk[PATH_MAX - 32], sdk_include[PATH_MAX], sdk_source[PATH_MAX];
+    char sdk[PATH_MAX - 32], sdk_include[PATH_MAX], sdk_source[PATH_MAX], sdk_top[PATH_MAX];
     int status = check_tools(request, clang, linker);
     if (status) {
         return status;
@@ -225,7 +236,16 @@ static int build(const struct request *request)
     add(&words, "-cxx-isystem");
     add(&words, GUEST_INCLUDE "/c++/v1");
     bool have_sdk = find_sdk(sdk, sizeof sdk);
+    if (request->faaslet && !have_sdk) {
+        free(argv);
+        return cli_error(CLI_MISSING, "build: sdk/faaslet.h: not found beside this program, nor in "
+                                      "../share/wardmote: install it again");
+    }
     if (have_sdk) {
+        if (request->faaslet) {
+            snprintf(sdk_top, sizeof sdk_top, "-I%s/..", sdk);
+            add(&words, sdk_top);
+        }
         snprintf(sdk_include, sizeof sdk_include, "%s/include", sdk);
         add(&words, "-idirafter");
         add(&words, sdk_include);
@@ -244,6 +264,9 @@ static int build(const struct request *request)
     if (!request->no_link) {
         if (request->reactor) {
             add(&words, "-mexec-model=reactor");
+        }
+        for (size_t i = 0; request->faaslet && i < WM_COUNT_OF(flags_faaslet); i++) {
+            add(&words, flags_faaslet[i]);
         }
         if (request->cxx) {
             add(&words, "-lc++");
@@ -300,6 +323,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 static const struct cli_option options[] = {
     {'o', "output", "OUT.wasm", "the program"},
     {256, "reactor", NULL, "no main: exports for run --invoke or an embedder"},
+    {258, "faaslet", NULL, "a function for a node: <faaslet.h>, no main"},
     {257, "verbose", NULL, "print the clang command"},
 };
 

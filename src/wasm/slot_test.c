@@ -567,6 +567,88 @@ TEST(regions_are_shared_and_gone_after_reset)
     wasm_image_put(a);
 }
 
+TEST(a_part_of_a_region_takes_its_pages_alone)
+{
+    struct wasm_image *a = make_image(&module_a, 'A', 16, 0x55);
+    struct wasm_pool *pool = make_pool(1, WASM_RESET_AUTO);
+    struct wasm_region *region = NULL;
+    struct wasm_slot *slot;
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct wasm_region_place place;
+    uint32_t at, again, result;
+    uint64_t bytes;
+    REQUIRE(a && pool && wasm_region_new(4 * 65536, &region, &diag) == 0);
+    uint8_t *host = wasm_region_bytes(region, &bytes);
+    for (uint64_t i = 0; i < bytes; i++) {
+        host[i] = (uint8_t)(i >> 12 | 0x80);
+    }
+    REQUIRE(wasm_pool_take(pool, a, resolve, NULL, &slot, &diag) == 0);
+    struct wasm_instance *instance = wasm_slot_instance(slot);
+    struct wasm_memory *memory = wasm_instance_memory(instance);
+    const uint8_t *view;
+    uint8_t *window;
+    /* Two bytes across a page: two host pages are there, and zeros of the guest's own behind. */
+    REQUIRE(wasm_region_map_range(region, 0x4fff, 2, memory, false, &at, &diag) == 0);
+    CHECK_INT(at, ==, 16 * 65536 + 0xfff);
+    CHECK_INT(wasm_memory_bytes(memory), ==, 17 * 65536);
+    REQUIRE(wasm_memory_view(memory, wasm_addr_of(16 * 65536), 65536, &view));
+    CHECK(view[0] == 0x84 && view[0xfff] == 0x84 && view[0x1000] == 0x85 && view[0x1fff] == 0x85);
+    for (uint32_t i = 0x2000; i < 65536; i++) {
+        REQUIRE(view[i] == 0);
+    }
+    CHECK_INT(call(instance, FUNC_store, at + 1, &result), ==, WASM_TRAP_NONE);
+    CHECK_INT(host[0x5000], ==, 42);
+    CHECK_INT(call(instance, FUNC_store, 17 * 65536 - 8, &result), ==, WASM_TRAP_NONE);
+    /* Read-only parts behind each other are one span, and their rest is read-only, too. */
+    for (uint32_t i = 0; i < 20; i++) {
+        REQUIRE(wasm_region_map_range(region, 0, 1, memory, true, &again, &diag) == 0);
+    }
+    CHECK_INT(memory->read_only_count, ==, 1);
+    CHECK_INT(call(instance, FUNC_store, again, &result), ==, WASM_TRAP_MEMORY_BOUNDS);
+    CHECK_INT(call(instance, FUNC_store, again + 0x8000, &result), ==, WASM_TRAP_MEMORY_BOUNDS);
+    CHECK(!wasm_memory_window(memory, wasm_addr_of(again + 0x8000), 1, &window));
+    /* What cannot be mapped. */
+    CHECK_INT(wasm_region_map_range(region, 0, 0, memory, false, &at, &diag), ==, WM_E_USAGE);
+    CHECK_INT(wasm_region_map_range(region, bytes, 1, memory, false, &at, &diag), ==, WM_E_USAGE);
+    CHECK_INT(wasm_region_map_range(region, UINT64_MAX, 2, memory, false, &at, &diag), ==,
+              WM_E_USAGE);
+    /* A failure in any step leaves the memory as it was: beyond its end there is nothing. */
+    uint64_t before = wasm_memory_bytes(memory);
+    int failures = 0;
+    for (uint64_t n = 0; wm_fault_next(WM_FAULT_IO, &n);) {
+        int rc = wasm_region_map_range(region, 0, 1, memory, true, &at, &diag);
+        if (rc != 0) {
+            failures++;
+            CHECK_INT(wasm_memory_bytes(memory), ==, before);
+            CHECK_INT(memory->read_only[0].end, ==, before);
+            CHECK_INT(call(instance, FUNC_load, (uint32_t)before, &result), ==,
+                      WASM_TRAP_MEMORY_BOUNDS);
+            CHECK_INT(call(instance, FUNC_load, (uint32_t)before + 0x8000, &result), ==,
+                      WASM_TRAP_MEMORY_BOUNDS);
+        }
+    }
+    CHECK_INT(failures, ==, 2);
+    wasm_pool_put(pool, slot);
+    REQUIRE(wasm_pool_take(pool, a, resolve, NULL, &slot, &diag) == 0);
+    CHECK(is_pristine(wasm_slot_instance(slot), 16, 0x55));
+    wasm_pool_put(pool, slot);
+    /* Found by address, as long as it is there. */
+    struct wasm_region *other = NULL;
+    REQUIRE(wasm_region_new(1, &other, &diag) == 0);
+    REQUIRE(wasm_region_locate(host + 5, bytes - 5, &place));
+    CHECK(place.fd == wasm_region_fd(region) && place.offset == 5 && place.region_bytes == bytes);
+    CHECK(!wasm_region_locate(host + 5, bytes - 4, &place));
+    CHECK(!wasm_region_locate(&place, 1, &place));
+    uint64_t id = place.id;
+    REQUIRE(wasm_region_locate(wasm_region_bytes(other, &bytes), 65536, &place));
+    CHECK(place.id != id);
+    wasm_region_put(region);
+    CHECK(!wasm_region_locate(host, 1, &place));
+    wasm_region_put(other);
+    wasm_pool_free(pool);
+    wasm_image_put(a);
+}
+
 TEST(a_pool_honours_its_limits)
 {
     struct wasm_image *a = make_image(&module_a, 'A', 16, 0x55);
@@ -593,4 +675,5 @@ TEST_MAIN(TEST_CASE(reset_by_page_scan_leaves_nothing),
           TEST_CASE(images_refuse_what_they_cannot_hold), TEST_CASE(image_memory_is_sealed),
           TEST_CASE(images_survive_their_file_and_no_change_of_it),
           TEST_CASE(an_image_cannot_put_an_import_into_a_closed_table),
-          TEST_CASE(regions_are_shared_and_gone_after_reset), TEST_CASE(a_pool_honours_its_limits))
+          TEST_CASE(regions_are_shared_and_gone_after_reset),
+          TEST_CASE(a_part_of_a_region_takes_its_pages_alone), TEST_CASE(a_pool_honours_its_limits))
