@@ -35,6 +35,7 @@
 
 #include "base/diag.h"
 #include "faaslet/rpc.h"
+#include "node/heartbeat.h"
 
 #define PEERS_MAX 256u
 #define PEERS_NAME_BYTES_MAX 64u
@@ -48,11 +49,6 @@ struct peers_address {
 };
 
 enum peers_state { PEERS_SUSPECT, PEERS_ALIVE, PEERS_DEAD };
-
-struct peers_load {
-    uint32_t running, queued, capacity;
-    bool draining;
-};
 
 struct peers_info {
     const char *name; /* until stop */
@@ -108,14 +104,5 @@ WM_MUST_CHECK int peers_get(struct peers *peers, uint32_t peer, struct rpc_clien
                             struct wm_diag *diag);
 /* broken: rpc_call failed on it. */
 void peers_put(struct peers *peers, uint32_t peer, struct rpc_client *client, bool broken);
-
-/* A heartbeat, request or reply: version 1 (u8), draining (u8), zero (u16), running, queued,
- * capacity (u32), boot number (u64), little-endian. */
-#define PEERS_HEARTBEAT_BYTES 24u
-void peers_heartbeat_encode(const struct peers_load *load, uint64_t boot,
-                            uint8_t out[PEERS_HEARTBEAT_BYTES]);
-/* Untrusted. Zeros are expected in what is reserved; longer ones of later versions are accepted. */
-WM_MUST_CHECK int peers_heartbeat_decode(struct wm_view bytes, struct peers_load *load,
-                                         uint64_t *boot);
 
 #endif

@@ -137,7 +137,7 @@ struct sim {
     struct call *calls;
     uint32_t calls_room, free_call, active;
     uint8_t *ledger; /* of each call: how it ended */
-    uint64_t arrived, measure_from;
+    uint64_t arrived, measure_from, beat_us;
     double rate_us; /* mean time between arrivals */
     uint32_t next_node;
     /* figures, of the second half */
@@ -451,15 +451,17 @@ static struct schedule_peer peer_of(struct sim *sim, uint32_t viewer, uint32_t o
                                     uint64_t view_us)
 {
     struct schedule_peer peer = {.node = other, .load = 500};
+    uint64_t known_us = sim->now_us > 1000000 ? sim->now_us - 1000000 : 0;
     const struct hint *hint = hint_at(&sim->nodes[viewer], other);
     peer.age_ms = (uint32_t)((sim->now_us - view_us) / 1000);
     if (sim->o.nodes <= HEARTBEAT_NODES) {
         peer.load = sim->nodes[other].beat_load;
+        known_us = sim->beat_us;
         peer.suspect =
             !sim->nodes[other].alive && sim->now_us - sim->nodes[other].died_us > NOTICE_US;
     }
     if (hint->node == other) {
-        if (sim->o.nodes > HEARTBEAT_NODES && sim->now_us - hint->at_us < 1000000) {
+        if (hint->at_us > known_us) {
             peer.load = hint->load;
         }
         peer.suspect = peer.suspect || hint->suspect_until_us > sim->now_us;
@@ -478,6 +480,15 @@ static void remember(struct sim *sim, uint32_t viewer, uint32_t other, bool susp
         schedule_stats(sim->nodes[other].schedule, &stats);
         hint->load = stats.load;
     }
+}
+
+/* What a node has just handed on is load that the next heartbeat or result will show. */
+static void add_load(struct sim *sim, uint32_t viewer, uint32_t other)
+{
+    uint32_t load = peer_of(sim, viewer, other, sim->now_us).load + SCHEDULE_LOAD_FULL / CAPACITY;
+    struct hint *hint = hint_at(&sim->nodes[viewer], other);
+    uint64_t suspect_until_us = hint->node == other ? hint->suspect_until_us : 0;
+    *hint = (struct hint){other, load, sim->now_us, suspect_until_us};
 }
 
 static uint64_t service(struct sim *sim, uint32_t function)
@@ -516,7 +527,7 @@ static void start(struct sim *sim, uint32_t number, uint64_t id, uint32_t functi
 
 static void hand_on(struct sim *sim, struct call *call, uint32_t from, uint32_t to)
 {
-    (void)from;
+    add_load(sim, from, to);
     if (call->length > CALL_HOPS_MAX) {
         violation(sim, "call %llu takes more than %u hops", (unsigned long long)call->serial,
                   CALL_HOPS_MAX);
@@ -785,6 +796,7 @@ static void on_tick(struct sim *sim, const struct event *event)
 
 static void on_beat(struct sim *sim)
 {
+    sim->beat_us = sim->now_us;
     for (uint32_t i = 0; i < sim->o.nodes; i++) {
         struct schedule_stats stats;
         if (sim->nodes[i].alive) {
@@ -902,14 +914,17 @@ static void make_functions(struct sim *sim)
         struct function *function = &sim->functions[i];
         function->mean_us = 2000 * pow(50, uniform(sim)); /* 2 to 100 ms */
         function->idempotent = draw(sim) & 1;
-        function->state_node =
-            draw(sim) % 5 == 0 && i > 8 ? (uint32_t)(draw(sim) % sim->o.nodes) : NONE;
+        function->state_node = draw(sim) % 5 == 0 ? (uint32_t)(draw(sim) % sim->o.nodes) : NONE;
         sum += 1.0 / (i + 1);
         sim->cumulative[i] = sum;
         mean += function->mean_us / (i + 1);
     }
     for (uint32_t i = 0; i < count; i++) {
         sim->cumulative[i] /= sum;
+        /* Large state is only where one node can serve its function: else it would be split. */
+        if (sim->o.nodes * sim->functions[i].mean_us / (i + 1) > mean / 4) {
+            sim->functions[i].state_node = NONE;
+        }
     }
     sim->rate_us = mean / sum / (sim->o.load / 100.0) / ((double)sim->o.nodes * CAPACITY);
 }
