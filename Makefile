@@ -42,6 +42,9 @@ fuzz:
 soak: all
 	@tools/soak $(BUILD)
 
+sim: all
+	@tools/sim $(BUILD)
+
 fmt:
 	@tools/fmt
 
@@ -60,4 +63,4 @@ deb:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps demo test quick spec bench fuzz soak fmt check install deb clean
+.PHONY: all deps demo test quick spec bench fuzz soak sim fmt check install deb clean

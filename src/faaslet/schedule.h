@@ -92,7 +92,7 @@ struct schedule_config {       /* 0: the default in [] */
 /* What this node last heard of another one. */
 struct schedule_peer {
     uint32_t node;
-    uint32_t load; /* calls running and waiting, of 1,000 places; SCHEDULE_LOAD_FULL: no room */
+    uint32_t load; /* its schedule_stats.load, or a guess; SCHEDULE_LOAD_FULL or more: no room */
     uint32_t age_ms;
     bool draining, suspect;
 };
@@ -182,7 +182,8 @@ struct schedule_stats {
     uint32_t running, queued; /* calls */
     uint32_t faaslets, idle;
     uint32_t functions;
-    uint32_t load; /* for other nodes; see schedule_peer */
+    uint32_t load; /* for other nodes: calls running and waiting for each 1,000 places, a mean over
+                      the last half second of ticks */
     bool draining;
     uint64_t by_why[SCHEDULE_WHYS]; /* decisions, LOOK too */
 };
