@@ -57,11 +57,14 @@ static size_t matches(const char *name, int argc, char **argv)
 static int unknown(const struct group *group, const char *word)
 {
     const char *names[32];
+    char firsts[32][24]; /* "route" of "route add" */
     char further[128] = "";
     size_t count = 0, skip = strlen(group->name) + 1, word_len = strlen(word);
     for (size_t i = 0; group->commands[i] && count < WM_COUNT_OF(names); i++) {
         const char *name = group->commands[i]->name + skip;
-        names[count++] = name;
+        snprintf(firsts[count], sizeof firsts[count], "%.*s", (int)strcspn(name, " "), name);
+        names[count] = firsts[count];
+        count++;
         if (strncmp(name, word, word_len) == 0 && name[word_len] == ' ') {
             size_t len = strlen(further);
             snprintf(further + len, sizeof further - len, "%s%s", len ? ", " : "",

@@ -412,7 +412,7 @@ static const struct cli_option add_options[] = {
     {OPTION_CLASS, "trust-class", "NAME", "with whom it shares processes; default: nobody"},
 };
 static const struct cli_option token_options[] = {
-    {OPTION_ROLE, "role", "invoke|deploy|admin", "makes a token of this role"},
+    {OPTION_ROLE, "role", "ROLE", "makes a token that may invoke, deploy or admin"},
     {'o', "output", "FILE", "into a file that only you can read"},
     {OPTION_LIST, "list", NULL, "tells which there are"},
     {OPTION_RM, "rm", "ID", "makes one worthless"},
