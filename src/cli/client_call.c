@@ -402,9 +402,8 @@ const struct cli_verb client_fn_call = {
     .options = call_options,
     .option_count = WM_COUNT_OF(call_options),
     CLIENT_COMMON,
-    .notes =
-        "Exit status: 0 the function returned 0; 1 it returned anything else, trapped, or was\n"
-        "refused, and why is on standard error. An INPUT that begins with @ goes by -.\n",
+    .notes = "Exit status: 0 the function returned 0; 1 it returned anything else, trapped, or\n"
+             "was refused: why is on standard error. An INPUT that begins with @ goes by -.\n",
     .run = run_call,
 };
 

@@ -174,7 +174,7 @@ static int run_backup(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option backup_options[] = {
-    {OPTION_DATA, "data", "DIR", "the node's data folder, where it may not be running"},
+    {OPTION_DATA, "data", "DIR", "its data folder, if it may not be running"},
 };
 
 static const struct cli_verb node_status = {
@@ -198,8 +198,7 @@ static const struct cli_verb node_backup = {
     .options = backup_options,
     .option_count = WM_COUNT_OF(backup_options),
     CLIENT_COMMON,
-    .notes =
-        "DIR is on the node's machine. `wardmote node restore DIR --data NEW` is the way back.\n",
+    .notes = "DIR is on the node's machine. Back again: wardmote node restore DIR --data NEW\n",
     .run = run_backup,
 };
 static const struct cli_verb node_key = {

@@ -425,8 +425,8 @@ static const struct cli_verb tenant_add = {
     .options = add_options,
     .option_count = WM_COUNT_OF(add_options),
     CLIENT_COMMON,
-    .notes = "Limits: cpu-weight, cpu-percent, memory, net (bits/s), calls-running, calls-queued,\n"
-             "calls-per-s, state, modules, results; k, m, g are powers of 1024.\n",
+    .notes = "Limits: cpu-weight, cpu-percent, memory, net (bits/s), calls-running,\n"
+             "calls-queued, calls-per-s, state, modules, results; k, m, g are powers of 1024.\n",
     .run = run_add,
 };
 static const struct cli_verb tenant_token = {

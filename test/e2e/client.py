@@ -182,7 +182,7 @@ def usage():
     for url in ("127.0.0.1:80", "ftp://x", "http://", "http://x/y", "unix:", "unix:" + "x" * 200):
         refuses(2, "not usable", "fn", "list", at=url)
     refuses(2, "belongs in a file", "fn", "list", at="http://x?token=1")
-    out = refuses(2, "not", "fn", "list", at=f"http://admin:{TOKEN}@127.0.0.1:1")
+    out = refuses(2, "belongs in a file", "fn", "list", at=f"http://admin:{TOKEN}@127.0.0.1:1")
     check("a token in a URL is not repeated", TOKEN in out.stderr and "it is")
     check("nothing was sent for any of these", [r["raw"] for r in node.requests] or "")
 
