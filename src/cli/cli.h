@@ -39,13 +39,16 @@ struct cli_verb {
     const char *summary;   /* one line */
     const struct cli_option *options;
     size_t option_count;
+    const struct cli_option *common; /* options of several verbs, which --help names in short */
+    size_t common_count;
     const char *notes; /* below the options in --help; NULL allowed */
+    bool elsewhere;    /* in another program, which also has the page of --help */
     bool own_tail;     /* after the first argument everything is an argument (the guest's own) */
     int (*run)(const struct cli_verb *verb, int argc, char **argv); /* argv[0]: the verb */
 };
 
 extern const struct cli_verb cli_verb_run, cli_verb_build, cli_verb_compile, cli_verb_version,
-    cli_verb_demo;
+    cli_verb_demo, cli_verb_fn, cli_verb_state, cli_verb_tenant, cli_verb_node;
 extern const struct cli_verb *const cli_verbs[]; /* NULL-terminated, in the order of help */
 
 /* Gives each option and argument to `take`, which returns 0 or an exit status. Handles --help.
@@ -73,6 +76,9 @@ const char *cli_nearest(const char *word, const char *const *words, size_t count
 
 /* The folder of the running program, in `out`. False when the kernel does not tell. */
 bool cli_program_folder(char *out, size_t out_bytes);
+/* A program of ours: the value of the variable `given` where that is set (for tests), else beside
+ * the running program, in its libexec folder, or in the one that was configured. */
+bool cli_find_program(const char *name, const char *given, char *out, size_t out_bytes);
 /* Full path of a command in PATH. */
 bool cli_find_tool(const char *name, char *out, size_t out_bytes);
 /* Runs argv[0] (a full path) and waits, with PATH replaced unless `path` is NULL. Its exit status,
@@ -82,6 +88,8 @@ int cli_spawn(const char *const *argv, const char *path);
 /* The progress bar of compilations: a wm_progress; self is the module's name. Draws only on a
  * terminal, and only after a second. cli_progress_end removes it. */
 void cli_progress(void *self, uint32_t done, uint32_t total);
+/* The same bar for other work; total 0: nobody knows how much, only the time is shown. */
+void cli_progress_of(const char *name, const char *doing, uint64_t done, uint64_t total);
 void cli_progress_end(void);
 
 #endif

@@ -1,39 +1,17 @@
 #include "cli/json.h"
 
 #include <inttypes.h>
+#include <string.h>
 
-/* Bytes of the UTF-8 sequence at `at` (RFC 3629, section 4); 0: there is none. The NUL that ends
- * the text is no part of any. */
-static size_t sequence_at(const unsigned char *at)
-{
-    unsigned first = at[0], low = 0x80, high = 0xbf;
-    if (first < 0x80) {
-        return 1;
-    }
-    if (first < 0xc2 || first > 0xf4) {
-        return 0;
-    }
-    size_t len = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    /* Against overlong forms, surrogates, and what lies above U+10FFFF. */
-    low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : low;
-    high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : high;
-    if (at[1] < low || at[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < len; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return len;
-}
+#include "cli/text.h"
 
 /* Control characters, those of C1 too, are escaped: the object may be shown on a terminal. */
 static void write_string(FILE *out, const char *text)
 {
     fputc('"', out);
-    for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        size_t len = sequence_at(at);
+    const unsigned char *end = (const unsigned char *)text + strlen(text);
+    for (const unsigned char *at = (const unsigned char *)text; at < end;) {
+        size_t len = cli_utf8_at(at, (size_t)(end - at), NULL);
         if (len == 0) {
             fputs("\\ufffd", out);
             len = 1;

@@ -12,15 +12,31 @@
 #include "cli/cli.h"
 
 const struct cli_verb *const cli_verbs[] = {
-    &cli_verb_run, &cli_verb_build, &cli_verb_compile, &cli_verb_demo, &cli_verb_version, NULL,
+    &cli_verb_run,  &cli_verb_build,  &cli_verb_compile, &cli_verb_fn,      &cli_verb_state,
+    &cli_verb_node, &cli_verb_tenant, &cli_verb_demo,    &cli_verb_version, NULL,
+};
+
+/* The headings of the help page, each before the verb that it names. */
+static const struct {
+    const struct cli_verb *before;
+    const char *text;
+} headings[] = {
+    {&cli_verb_run, "programs, on this machine:"},
+    {&cli_verb_fn, "functions, on a node that runs here or elsewhere:"},
+    {&cli_verb_demo, "about wardmote:"},
 };
 
 static void print_help(FILE *out)
 {
     fputs("wardmote runs code that its users don't trust.\n\n"
-          "usage: wardmote VERB [OPTION...] ARGUMENT...\n\n",
+          "usage: wardmote VERB [OPTION...] ARGUMENT...\n",
           out);
     for (size_t i = 0; cli_verbs[i]; i++) {
+        for (size_t j = 0; j < WM_COUNT_OF(headings); j++) {
+            if (headings[j].before == cli_verbs[i]) {
+                fprintf(out, "\n%s\n", headings[j].text);
+            }
+        }
         fprintf(out, "  %-9s %s\n", cli_verbs[i]->name, cli_verbs[i]->summary);
     }
     fputs("  help      this page; `wardmote help VERB` tells about one verb\n\n"
@@ -68,6 +84,13 @@ static int help(int argc, char **argv)
     const struct cli_verb *verb = find_verb(argv[2]);
     if (!verb) {
         return unknown_verb(argv[2]);
+    }
+    if (verb->elsewhere) {
+        /* `help fn put` is `fn put --help`. */
+        static char ask[] = "--help";
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
+        argv[argc - 1] = ask;
+        return verb->run(verb, argc - 1, argv + 1);
     }
     cli_help(verb);
     return CLI_DONE;

@@ -2,28 +2,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <wardmote/error.h>
 
 #include "cli/cli.h"
-
-/* The name of a file may come from whoever wrote the module: a terminal must not obey it. Escaped
- * are control characters, in ASCII and (C2 80 to C2 9F) in UTF-8; a backtrace has line ends. */
-static void put_text(const char *text)
-{
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f) {
-            fprintf(stderr, "\\x%02x\\x%02x", at[0], at[1]);
-            at++;
-        } else if ((*at < 0x20 && *at != '\n') || *at == 0x7f) {
-            fprintf(stderr, "\\x%02x", *at);
-        } else {
-            fputc(*at, stderr);
-        }
-    }
-}
+#include "cli/text.h"
 
 int cli_error(int status, const char *format, ...)
 {
@@ -34,7 +20,9 @@ int cli_error(int status, const char *format, ...)
     va_end(args);
     cli_progress_end();
     fputs("wardmote: ", stderr);
-    put_text(len >= 0 ? text : "out of memory, also for saying what failed");
+    /* The name of a file may come from whoever wrote the module; a backtrace has line ends. */
+    const char *say = len >= 0 ? text : "out of memory, also for saying what failed";
+    cli_text_put(stderr, say, strlen(say), true);
     fputc('\n', stderr);
     if (len >= 0) {
         free(text);
@@ -61,7 +49,7 @@ static struct {
     struct timespec since;
 } bar;
 
-void cli_progress(void *self, uint32_t done, uint32_t total)
+void cli_progress_of(const char *name, const char *doing, uint64_t done, uint64_t total)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -72,18 +60,31 @@ void cli_progress(void *self, uint32_t done, uint32_t total)
     }
     int64_t waited_ms = (int64_t)(now.tv_sec - bar.since.tv_sec) * 1000 +
                         (now.tv_nsec - bar.since.tv_nsec) / 1000000;
-    if (!bar.terminal || waited_ms < 1000 || total == 0) {
+    if (!bar.terminal || waited_ms < 1000) {
         return;
     }
     enum { WIDTH = 30 };
     static const char full[] = "##############################";
-    unsigned percent = (unsigned)((uint64_t)100 * (done < total ? done : total) / total);
     fputs("\r\033[K", stderr);
-    put_text(self);
-    fprintf(stderr, ": compiling [%-*.*s] %u %%, %u s", WIDTH, (int)(percent * WIDTH / 100), full,
-            percent, (unsigned)(waited_ms / 1000));
+    cli_text_put(stderr, name, strlen(name), false);
+    if (total) {
+        unsigned percent =
+            (unsigned)(100.0 * (double)(done < total ? done : total) / (double)total);
+        fprintf(stderr, ": %s [%-*.*s] %u %%", doing, WIDTH, (int)(percent * WIDTH / 100), full,
+                percent);
+    } else {
+        fprintf(stderr, ": %s", doing);
+    }
+    fprintf(stderr, ", %u s", (unsigned)(waited_ms / 1000));
     fflush(stderr);
     bar.shown = true;
+}
+
+void cli_progress(void *self, uint32_t done, uint32_t total)
+{
+    if (total) {
+        cli_progress_of(self, "compiling", done, total);
+    }
 }
 
 void cli_progress_end(void)

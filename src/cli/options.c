@@ -16,6 +16,12 @@ static const struct cli_option *find_long(const struct cli_verb *verb, const cha
             return option;
         }
     }
+    for (size_t i = 0; i < verb->common_count; i++) {
+        const struct cli_option *option = &verb->common[i];
+        if (strlen(option->name) == len && memcmp(option->name, name, len) == 0) {
+            return option;
+        }
+    }
     return NULL;
 }
 
@@ -31,10 +37,13 @@ static const struct cli_option *find_letter(const struct cli_verb *verb, char le
 
 static int unknown_option(const struct cli_verb *verb, const char *text)
 {
-    const char *names[32];
+    const char *names[48];
     size_t count = 0;
     for (size_t i = 0; i < verb->option_count && count < WM_COUNT_OF(names); i++) {
         names[count++] = verb->options[i].name;
+    }
+    for (size_t i = 0; i < verb->common_count && count < WM_COUNT_OF(names); i++) {
+        names[count++] = verb->common[i].name;
     }
     char word[64];
     const char *from = text + strspn(text, "-");
@@ -106,9 +115,29 @@ int cli_parse(const struct cli_verb *verb, int argc, char **argv,
     return -1;
 }
 
+static void print_common(const struct cli_verb *verb)
+{
+    int column =
+        printf("\nalso, as for all of `wardmote %.*s`:", (int)strcspn(verb->name, " "), verb->name);
+    for (size_t i = 0; i < verb->common_count; i++) {
+        const struct cli_option *option = &verb->common[i];
+        char word[64];
+        int len =
+            snprintf(word, sizeof word, " --%s%s%s%s", option->name, option->value ? " " : "",
+                     option->value ? option->value : "", i + 1 < verb->common_count ? "," : "");
+        if (column + len > 79) {
+            fputs("\n ", stdout);
+            column = 1;
+        }
+        column += printf("%s", word);
+    }
+    putchar('\n');
+}
+
 void cli_help(const struct cli_verb *verb)
 {
-    printf("usage: wardmote %s %s%s\n\n%s.\n", verb->name, verb->option_count ? "[OPTION...] " : "",
+    bool any = verb->option_count || verb->common_count;
+    printf("usage: wardmote %s %s%s\n\n%s.\n", verb->name, any ? "[OPTION...] " : "",
            verb->arguments, verb->summary);
     if (verb->option_count) {
         putchar('\n');
@@ -121,6 +150,9 @@ void cli_help(const struct cli_verb *verb)
                  option->id < 256 ? ", " : "", option->name, option->value ? " " : "",
                  option->value ? option->value : "");
         printf("  %-28s %s\n", left, option->help);
+    }
+    if (verb->common_count) {
+        print_common(verb);
     }
     if (verb->notes) {
         printf("\n%s", verb->notes);

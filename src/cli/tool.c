@@ -25,6 +25,25 @@ bool cli_program_folder(char *out, size_t out_bytes)
     return true;
 }
 
+bool cli_find_program(const char *name, const char *given, char *out, size_t out_bytes)
+{
+    const char *named = secure_getenv(given);
+    if (named && *named) {
+        int len = snprintf(out, out_bytes, "%s", named);
+        return len > 0 && (size_t)len < out_bytes && access(out, X_OK) == 0;
+    }
+    static const char *const places[] = {"", "../libexec/wardmote/", "../../bin/"};
+    char folder[PATH_MAX];
+    for (size_t i = 0; i < WM_COUNT_OF(places) && cli_program_folder(folder, sizeof folder); i++) {
+        int len = snprintf(out, out_bytes, "%s/%s%s", folder, places[i], name);
+        if (len > 0 && (size_t)len < out_bytes && access(out, X_OK) == 0) {
+            return true;
+        }
+    }
+    int len = snprintf(out, out_bytes, "%s/%s", CLI_LIBEXEC_DIR, name);
+    return len > 0 && (size_t)len < out_bytes && access(out, X_OK) == 0;
+}
+
 bool cli_find_tool(const char *name, char *out, size_t out_bytes)
 {
     const char *path = getenv("PATH");
