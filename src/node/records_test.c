@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -436,11 +438,12 @@ TEST(a_bill_reads_a_range_of_seconds)
 }
 
 static atomic_bool stop;
+static atomic_uint seal_errors; /* CHECK is for the test's own thread */
 static void *seal_all(void *self)
 {
     struct place *place = self;
     while (!atomic_load(&stop)) {
-        CHECK_INT(records_seal(place->records, NULL), ==, 0);
+        seal_errors += records_seal(place->records, NULL) != 0;
         struct records_stats stats;
         records_stats(place->records, &stats);
     }
@@ -466,10 +469,74 @@ TEST(sealing_beside_the_loop)
     }
     atomic_store(&stop, true);
     pthread_join(thread, NULL);
+    CHECK_INT(seal_errors, ==, 0);
     CHECK(reopen(&place));
     struct chain chain = chain_of(&place);
     CHECK_INT(chain.count, ==, 200);
     CHECK_INT(chain.records, ==, 20000);
+    leave(&place);
+}
+
+/* A node is killed at some moment: what it had sealed is there, the chain is whole, the run shows.
+ */
+TEST(a_killed_node_loses_only_what_was_not_sealed)
+{
+    struct place place;
+    uint64_t told = 0, tolds = 0;
+    REQUIRE(enter(&place));
+    for (unsigned round = 0; round < 12; round++) {
+        int pipes[2];
+        (void)records_close(place.records, NULL);
+        kv_close(place.kv);
+        REQUIRE(pipe(pipes) == 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct kv_config config = {place.path, UINT64_C(1) << 30, false};
+            uint64_t second;
+            uint32_t index;
+            if (kv_open(&config, &place.kv, NULL) != 0) {
+                _exit(1);
+            }
+            place.config.kv = place.kv;
+            if (records_open(&place.config, &place.records, NULL) != 0) {
+                _exit(2);
+            }
+            for (int64_t s = 1000 * round;; s++) {
+                for (unsigned i = 0; i < 40; i++) {
+                    (void)add(&place, i, T0 + s * S, &second, &index);
+                }
+                (void)records_turn(place.records, T0 + (s + 1) * S);
+                if (records_seal(place.records, NULL) == 0) {
+                    second = records_sealed(place.records);
+                    (void)!write(pipes[1], &second, sizeof second);
+                }
+            }
+        }
+        close(pipes[1]);
+        for (unsigned i = 0; i < 5 + round; i++) {
+            REQUIRE(read(pipes[0], &told, sizeof told) == sizeof told);
+            tolds++;
+        }
+        struct timespec pause = {0, 131000L * round};
+        nanosleep(&pause, NULL);
+        kill(pid, SIGKILL);
+        CHECK(waitpid(pid, NULL, 0) == pid);
+        while (read(pipes[0], &told, sizeof told) == sizeof told) {
+            tolds++;
+        }
+        close(pipes[0]);
+        struct kv_config config = {place.path, UINT64_C(1) << 30, true};
+        REQUIRE(kv_open(&config, &place.kv, NULL) == 0);
+        place.config.kv = place.kv;
+        REQUIRE(records_open(&place.config, &place.records, NULL) == 0);
+        for (unsigned i = 0; i < 40; i += 13) {
+            CHECK_INT(check_receipt(&place, told, i, i), ==, 0);
+        }
+        struct chain chain = chain_of(&place);
+        CHECK_INT(chain.runs_seen, ==, round + 1);
+        CHECK(chain.count >= tolds && chain.count <= tolds + round + 1);
+        CHECK_INT(chain.records, ==, 40 * chain.count);
+    }
     leave(&place);
 }
 
@@ -524,4 +591,6 @@ TEST_MAIN(TEST_CASE(every_call_has_a_receipt_in_memory_and_from_the_store),
           TEST_CASE(a_failed_sealing_is_tried_again),
           TEST_CASE(failing_memory_loses_a_record_and_says_so),
           TEST_CASE(damage_in_the_store_is_found), TEST_CASE(a_bill_reads_a_range_of_seconds),
-          TEST_CASE(sealing_beside_the_loop), TEST_CASE(a_hundred_thousand_calls_in_a_second))
+          TEST_CASE(sealing_beside_the_loop),
+          TEST_CASE(a_killed_node_loses_only_what_was_not_sealed),
+          TEST_CASE(a_hundred_thousand_calls_in_a_second))

@@ -414,7 +414,7 @@ static void put_random(struct cbor_writer *writer, unsigned depth)
     static const uint8_t letters[300] = "abcdefghijklmnopqrstuvwxyz\xc3\xbc";
     switch (roll(depth < 4 ? 8 : 5)) {
     case 0: cbor_put_uint(writer, (uint64_t)roll(UINT32_MAX) << roll(32) >> roll(60)); break;
-    case 1: cbor_put_int(writer, -(int64_t)roll(1u << 31) << roll(30) >> roll(50)); break;
+    case 1: cbor_put_int(writer, -((int64_t)roll(1u << 31) << roll(30)) >> roll(50)); break;
     case 2: cbor_put_bytes(writer, wm_view_of(letters, roll(300))); break;
     case 3: cbor_put_text(writer, wm_view_of(letters, roll(27))); break;
     case 4:
@@ -463,14 +463,15 @@ TEST(random_items_come_back_and_libcbor_agrees)
             refused += !ours;
         }
 #ifdef HAVE_LIBCBOR
-        uint8_t again[4096];
-        size_t len = 0;
-        bool theirs = oracle_copy(bytes, writer.len, again, sizeof again, &len);
-        ours = ours && !has_small_tag;
-        CHECK(!ours || theirs);
-        /* libcbor writes integers in the width that they were read in, so what is deterministic
-         * comes out of it unchanged. */
-        CHECK(!ours || (len == writer.len && memcmp(again, bytes, len) == 0));
+        /* It reserves as much as a count says, so it is asked about what we accept only: that must
+         * be well-formed, and come out unchanged, since it writes integers in the width that they
+         * were read in. */
+        if (ours && !has_small_tag) {
+            uint8_t again[4096];
+            size_t len = 0;
+            CHECK(oracle_copy(bytes, writer.len, again, sizeof again, &len));
+            CHECK(len == writer.len && memcmp(again, bytes, len) == 0);
+        }
 #endif
     }
     CHECK_INT(refused, >, 1000);
