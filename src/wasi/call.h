@@ -26,6 +26,7 @@ struct wasi {
     struct wasi_strings args;
     struct wasi_strings env;
     struct wasi_strings preopens;  /* the names */
+    struct wasi_net net;           /* all NULL: no sockets */
     struct libos_file *suspend_at; /* reading it may freeze the program; NULL: nothing does */
     uint32_t exit_status;
     struct wasm_store *store; /* of the call that runs now */
@@ -45,6 +46,10 @@ struct wasi_call {
 #define WASI_DECLARE(name, signature) \
     int wasi_##name(struct wasi_call *call, const union wasm_value *args);
 WASI_FUNC_TABLE(WASI_DECLARE)
+#undef WASI_DECLARE
+#define WASI_DECLARE(name, signature) \
+    int wasi_net_##name(struct wasi_call *call, const union wasm_value *args);
+WASI_NET_FUNC_TABLE(WASI_DECLARE)
 #undef WASI_DECLARE
 
 /* WASI's number for a positive error of the library OS. */
