@@ -1,5 +1,6 @@
 /* Client sockets: against servers of this process on loopback, and what hostile arguments get. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -446,6 +447,7 @@ TEST(every_call_to_the_kernel_may_fail)
     struct server server;
     unsigned rounds = 0;
     REQUIRE(listen_at(&server, false, false));
+    REQUIRE(fcntl(server.fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
     for (uint64_t n = 0; wm_fault_next(WM_FAULT_IO, &n);) {
         REQUIRE(start(true));
         uint32_t fd = new_socket(WASI_AF_INET, WASI_SOCK_STREAM);
@@ -457,9 +459,10 @@ TEST(every_call_to_the_kernel_may_fail)
             CHECK(rc == WASI_SUCCESS || wm_fault_fired(WM_FAULT_IO));
         }
         fake_guest_fini(&guest);
-        int client = accept4(server.fd, NULL, NULL, SOCK_NONBLOCK);
-        (void)client;
-        close(client);
+        int client = accept(server.fd, NULL, NULL);
+        if (client >= 0) {
+            close(client);
+        }
         rounds++;
         if (rounds > 100) {
             break;
