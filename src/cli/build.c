@@ -215,6 +215,7 @@ static int build(const struct request *request)
 {
     char clang[PATH_MAX], linker[PATH_MAX], use_linker[PATH_MAX + 16];
     char sdk[PATH_MAX - 32], sdk_include[PATH_MAX], sdk_source[PATH_MAX], sdk_top[PATH_MAX];
+    char sdk_sockets[PATH_MAX];
     int status = check_tools(request, clang, linker);
     if (status) {
         return status;
@@ -256,6 +257,8 @@ static int build(const struct request *request)
         snprintf(sdk_source, sizeof sdk_source, "%s/posix.c", sdk);
         add(&words, "-xc");
         add(&words, sdk_source);
+        snprintf(sdk_sockets, sizeof sdk_sockets, "%s/socket.c", sdk);
+        add(&words, sdk_sockets);
         add(&words, "-xnone");
     }
     for (size_t i = 0; i < request->arg_count; i++) {

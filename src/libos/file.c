@@ -337,3 +337,42 @@ int libos_shutdown(struct libos_file *file, bool reading, bool writing)
     }
     return file->ops->socket->shutdown(file, reading, writing);
 }
+
+int libos_connect(struct libos_file *file, const struct libos_address *to)
+{
+    if (!file->ops->socket) {
+        return -LIBOS_ENOTSOCK;
+    }
+    if (to->family != LIBOS_INET && to->family != LIBOS_INET6) {
+        return -LIBOS_EAFNOSUPPORT;
+    }
+    return file->ops->socket->connect ? file->ops->socket->connect(file, to) : -LIBOS_EISCONN;
+}
+
+int libos_socket_name(struct libos_file *file, bool peer, struct libos_address *out)
+{
+    if (!file->ops->socket) {
+        return -LIBOS_ENOTSOCK;
+    }
+    return file->ops->socket->name ? file->ops->socket->name(file, peer, out) : -LIBOS_EOPNOTSUPP;
+}
+
+int libos_get_option(struct libos_file *file, unsigned option, uint64_t *out)
+{
+    if (!file->ops->socket) {
+        return -LIBOS_ENOTSOCK;
+    }
+    return option < LIBOS_SO_OPTIONS && file->ops->socket->get_option
+               ? file->ops->socket->get_option(file, (enum libos_socket_option)option, out)
+               : -LIBOS_ENOPROTOOPT;
+}
+
+int libos_set_option(struct libos_file *file, unsigned option, uint64_t value)
+{
+    if (!file->ops->socket) {
+        return -LIBOS_ENOTSOCK;
+    }
+    return option < LIBOS_SO_OPTIONS && option != LIBOS_SO_ERROR && file->ops->socket->set_option
+               ? file->ops->socket->set_option(file, (enum libos_socket_option)option, value)
+               : -LIBOS_ENOPROTOOPT;
+}

@@ -128,6 +128,26 @@ struct libos_dir_ops {
     int (*readdir)(struct libos_file *dir, uint64_t cookie, libos_dirent_fn *emit, void *arg);
 };
 
+/* An internet address and port. */
+enum libos_family { LIBOS_INET = 4, LIBOS_INET6 = 6 };
+struct libos_address {
+    uint8_t family; /* enum libos_family */
+    uint8_t ip[16]; /* in network order; LIBOS_INET: the first 4, the rest 0 */
+    uint16_t port;  /* in the machine's order */
+    uint32_t scope; /* LIBOS_INET6: interface of a link-local address, else 0 */
+};
+
+/* Options of a socket; all are numbers. */
+enum libos_socket_option {
+    LIBOS_SO_NODELAY,   /* 0 or 1 */
+    LIBOS_SO_KEEPALIVE, /* 0 or 1 */
+    LIBOS_SO_SNDBUF,    /* bytes, at most LIBOS_SOCKET_BUFFER_MAX */
+    LIBOS_SO_RCVBUF,
+    LIBOS_SO_ERROR, /* read only, and cleared by it: error of a connect that did not wait, or 0 */
+    LIBOS_SO_OPTIONS,
+};
+#define LIBOS_SOCKET_BUFFER_MAX (UINT64_C(1) << 20)
+
 struct libos_socket_ops {
     /* A new connection of a listener, given to the caller; flags: LIBOS_NONBLOCK or 0. */
     int (*accept)(struct libos_file *file, uint32_t flags, struct libos_file **out);
@@ -136,6 +156,12 @@ struct libos_socket_ops {
                     uint32_t flags, bool *truncated);
     int64_t (*send)(struct libos_file *file, const struct libos_iov *iov, size_t count);
     int (*shutdown)(struct libos_file *file, bool reading, bool writing);
+    /* Of clients. With LIBOS_NONBLOCK -EINPROGRESS: it goes on, and the socket is ready for writing
+     * at its end. A datagram socket may be connected again, to another address. */
+    int (*connect)(struct libos_file *file, const struct libos_address *to);
+    int (*name)(struct libos_file *file, bool peer, struct libos_address *out);
+    int (*get_option)(struct libos_file *file, enum libos_socket_option option, uint64_t *out);
+    int (*set_option)(struct libos_file *file, enum libos_socket_option option, uint64_t value);
 };
 #define LIBOS_RECV_PEEK 1u
 #define LIBOS_RECV_ALL 2u /* wait until all bytes are there, or the end */
@@ -229,5 +255,9 @@ WM_MUST_CHECK int64_t libos_recv(struct libos_file *file, const struct libos_iov
 WM_MUST_CHECK int64_t libos_send(struct libos_file *file, const struct libos_iov *iov,
                                  size_t count);
 WM_MUST_CHECK int libos_shutdown(struct libos_file *file, bool reading, bool writing);
+WM_MUST_CHECK int libos_connect(struct libos_file *file, const struct libos_address *to);
+WM_MUST_CHECK int libos_socket_name(struct libos_file *file, bool peer, struct libos_address *out);
+WM_MUST_CHECK int libos_get_option(struct libos_file *file, unsigned option, uint64_t *out);
+WM_MUST_CHECK int libos_set_option(struct libos_file *file, unsigned option, uint64_t value);
 
 #endif

@@ -37,6 +37,11 @@ WM_MUST_CHECK int port_listen(struct libos *os, const char *address, struct libo
 /* Where a socket of port_listen is bound, in the same spelling: 0 or negative. */
 WM_MUST_CHECK int port_listen_address(struct libos_file *listener, char *out, size_t out_bytes);
 
+/* A socket of TCP or UDP that is not connected yet, for a client: no host name, and nothing to
+ * accept with. Which addresses it may be connected to is decided above (wasi.h). 0 or negative. */
+WM_MUST_CHECK int port_socket_new(struct libos *os, enum libos_family family, bool datagram,
+                                  struct libos_file **out);
+
 /* The rest is for port/ itself. */
 
 struct port_file {

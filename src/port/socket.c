@@ -1,9 +1,11 @@
-/* Sockets of the host: listeners that were opened for the guest, and the connections they give. All
- * calls are made with MSG_DONTWAIT or on descriptors of our own with O_NONBLOCK; waiting is poll's.
+/* Sockets of the host: listeners that were opened for the guest, the connections they give, and
+ * clients. All calls are made with MSG_DONTWAIT or on descriptors of our own with O_NONBLOCK;
+ * waiting is poll's.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,14 +173,147 @@ static int listener_accept(struct libos_file *file, uint32_t flags, struct libos
     }
 }
 
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static socklen_t address_to(const struct libos_address *from, union address *out)
+{
+    memset(out, 0, sizeof *out);
+    if (from->family == LIBOS_INET) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(from->port);
+        memcpy(&out->v4.sin_addr, from->ip, sizeof out->v4.sin_addr);
+        return sizeof out->v4;
+    }
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons(from->port);
+    out->v6.sin6_scope_id = from->scope;
+    memcpy(&out->v6.sin6_addr, from->ip, sizeof out->v6.sin6_addr);
+    return sizeof out->v6;
+}
+
+static int address_from(const union address *from, struct libos_address *out)
+{
+    *out = (struct libos_address){0};
+    if (from->any.sa_family == AF_INET) {
+        out->family = LIBOS_INET;
+        out->port = ntohs(from->v4.sin_port);
+        memcpy(out->ip, &from->v4.sin_addr, sizeof from->v4.sin_addr);
+        return 0;
+    }
+    if (from->any.sa_family == AF_INET6) {
+        out->family = LIBOS_INET6;
+        out->port = ntohs(from->v6.sin6_port);
+        out->scope = from->v6.sin6_scope_id;
+        memcpy(out->ip, &from->v6.sin6_addr, sizeof from->v6.sin6_addr);
+        return 0;
+    }
+    return -LIBOS_EAFNOSUPPORT; /* a standard stream that is a socket of another kind */
+}
+
+static int socket_name(struct libos_file *file, bool peer, struct libos_address *out)
+{
+    union address where;
+    socklen_t len = sizeof where;
+    int fd = port_file_of(file)->fd;
+    memset(&where, 0, sizeof where);
+    int rc = peer ? PORT_CALL(getpeername(fd, &where.any, &len))
+                  : PORT_CALL(getsockname(fd, &where.any, &len));
+    return rc != 0 ? -errno : address_from(&where, out);
+}
+
+static void option_of(enum libos_socket_option option, int *level, int *name)
+{
+    static const struct {
+        int level, name;
+    } table[LIBOS_SO_OPTIONS] = {
+        [LIBOS_SO_NODELAY] = {IPPROTO_TCP, TCP_NODELAY},
+        [LIBOS_SO_KEEPALIVE] = {SOL_SOCKET, SO_KEEPALIVE},
+        [LIBOS_SO_SNDBUF] = {SOL_SOCKET, SO_SNDBUF},
+        [LIBOS_SO_RCVBUF] = {SOL_SOCKET, SO_RCVBUF},
+        [LIBOS_SO_ERROR] = {SOL_SOCKET, SO_ERROR},
+    };
+    *level = table[option].level;
+    *name = table[option].name;
+}
+
+static int socket_get_option(struct libos_file *file, enum libos_socket_option option,
+                             uint64_t *out)
+{
+    int level, name, value = 0;
+    socklen_t len = sizeof value;
+    option_of(option, &level, &name);
+    if (PORT_CALL(getsockopt(port_file_of(file)->fd, level, name, &value, &len)) != 0) {
+        return -errno;
+    }
+    *out = value < 0 ? 0 : (uint64_t)value;
+    return 0;
+}
+
+static int socket_set_option(struct libos_file *file, enum libos_socket_option option,
+                             uint64_t value)
+{
+    int level, name;
+    bool is_size = option == LIBOS_SO_SNDBUF || option == LIBOS_SO_RCVBUF;
+    option_of(option, &level, &name);
+    int number = is_size ? (int)(value < LIBOS_SOCKET_BUFFER_MAX ? value : LIBOS_SOCKET_BUFFER_MAX)
+                         : value != 0;
+    return PORT_CALL(setsockopt(port_file_of(file)->fd, level, name, &number, sizeof number)) != 0
+               ? -errno
+               : 0;
+}
+
+/* The descriptor has O_NONBLOCK: connect never waits in the kernel. Asked again after the wait, it
+ * tells how the attempt ended, and only then counts the socket as connected. */
+static int client_connect(struct libos_file *file, const struct libos_address *to)
+{
+    union address where;
+    socklen_t len = address_to(to, &where);
+    bool started = false;
+    for (;;) {
+        if (PORT_CALL(connect(port_file_of(file)->fd, &where.any, len)) == 0) {
+            return 0;
+        }
+        bool waits = errno == EINPROGRESS || errno == EINTR || (errno == EALREADY && started);
+        if (!waits) {
+            return -errno;
+        }
+        if (file->flags & LIBOS_NONBLOCK) {
+            return -LIBOS_EINPROGRESS;
+        }
+        started = true;
+        int rc = libos_wait_for(file, LIBOS_POLL_OUT);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+}
+
 static const struct libos_socket_ops connection_calls = {
     .recv = socket_recv,
     .send = socket_send,
     .shutdown = socket_shutdown,
+    .name = socket_name,
+    .get_option = socket_get_option,
+    .set_option = socket_set_option,
+};
+
+static const struct libos_socket_ops client_calls = {
+    .recv = socket_recv,
+    .send = socket_send,
+    .shutdown = socket_shutdown,
+    .connect = client_connect,
+    .name = socket_name,
+    .get_option = socket_get_option,
+    .set_option = socket_set_option,
 };
 
 static const struct libos_socket_ops listener_calls = {
     .accept = listener_accept,
+    .name = socket_name,
 };
 
 const struct libos_file_ops port_socket_ops = {
@@ -192,18 +327,23 @@ const struct libos_file_ops port_socket_ops = {
     .socket = &connection_calls,
 };
 
+static const struct libos_file_ops client_ops = {
+    .close = port_file_close,
+    .read = socket_read,
+    .write = socket_send,
+    .stat = port_file_stat,
+    .set_flags = port_stream_set_flags,
+    .poll = port_file_poll,
+    .readable_bytes = port_stream_readable_bytes,
+    .socket = &client_calls,
+};
+
 const struct libos_file_ops port_listener_ops = {
     .close = port_file_close,
     .stat = port_file_stat,
     .set_flags = port_stream_set_flags,
     .poll = port_file_poll,
     .socket = &listener_calls,
-};
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
 };
 
 /* "1.2.3.4:80" or "[::1]:80". */
@@ -242,6 +382,22 @@ static bool parse_address(const char *text, union address *out, socklen_t *len)
     out->v4.sin_port = htons((uint16_t)port);
     *len = sizeof out->v4;
     return inet_pton(AF_INET, host, &out->v4.sin_addr) == 1;
+}
+
+int port_socket_new(struct libos *os, enum libos_family family, bool datagram,
+                    struct libos_file **out)
+{
+    int fd = PORT_CALL(socket(family == LIBOS_INET ? AF_INET : AF_INET6,
+                              (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                              datagram ? IPPROTO_UDP : IPPROTO_TCP));
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = adopt_socket(os, fd, LIBOS_READ | LIBOS_WRITE, out);
+    if (rc == 0) {
+        (*out)->ops = &client_ops;
+    }
+    return rc;
 }
 
 int port_listen(struct libos *os, const char *address, struct libos_file **out,

@@ -35,6 +35,7 @@ struct wasi {
     uint32_t *initial_flags;
     const struct wasi_strings *args, *env;
     struct wasi_strings *own_args, *own_env, *preopens; /* preopens: the names */
+    struct wasi_net net;           /* all NULL: no sockets */
     struct libos_file *suspend_at; /* reading it may freeze the program; NULL: nothing does */
     uint32_t exit_status;
     struct wasm_store *store; /* of the call that runs now */
@@ -52,6 +53,10 @@ struct wasi_call {
 #define WASI_DECLARE(name, signature) \
     int wasi_##name(struct wasi_call *call, const union wasm_value *args);
 WASI_FUNC_TABLE(WASI_DECLARE)
+#undef WASI_DECLARE
+#define WASI_DECLARE(name, signature) \
+    int wasi_net_##name(struct wasi_call *call, const union wasm_value *args);
+WASI_NET_FUNC_TABLE(WASI_DECLARE)
 #undef WASI_DECLARE
 
 /* WASI's number for a positive error of the library OS. */

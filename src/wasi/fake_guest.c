@@ -75,8 +75,10 @@ uint32_t fake_call(struct fake_guest *guest, const char *name, const uint64_t *a
 {
     union wasm_value values[16] = {0};
     struct wasm_extern found;
-    if (count > 16 || wasi_resolve(guest->wasi, wm_view_str(WASI_MODULE), wm_view_str(name),
-                                   WASM_EXTERN_FUNC, &found) != 0) {
+    if (count > 16 || (wasi_resolve(guest->wasi, wm_view_str(WASI_MODULE), wm_view_str(name),
+                                    WASM_EXTERN_FUNC, &found) != 0 &&
+                       wasi_resolve(guest->wasi, wm_view_str(WASI_NET_MODULE), wm_view_str(name),
+                                    WASM_EXTERN_FUNC, &found) != 0)) {
         return UINT32_MAX;
     }
     const char *signature = found.host->signature;

@@ -61,6 +61,32 @@
     X(sock_shutdown, "ii:i")
 #define WASI_FUNC_COUNT 46u
 
+/* Client sockets, which preview 1 does not have: a module of ours, in the same calling form, for
+ * the same descriptors and with the same errors (doc: wasi.h). */
+#define WASI_NET_MODULE "wardmote_socket"
+#define WASI_NET_FUNC_TABLE(X) \
+    X(socket, "iiii:i")        \
+    X(connect, "ii:i")         \
+    X(getsockname, "ii:i")     \
+    X(getpeername, "ii:i")     \
+    X(getsockopt, "iii:i")     \
+    X(setsockopt, "iiI:i")     \
+    X(resolve, "iiiii:i")
+#define WASI_NET_FUNC_COUNT 7u
+
+/* wasi-libc's numbers. */
+#define WASI_AF_INET 1u
+#define WASI_AF_INET6 2u
+#define WASI_SOCK_DGRAM 5u
+#define WASI_SOCK_STREAM 6u
+#define WASI_SOCK_CLOEXEC 0x2000u /* nothing to close at */
+#define WASI_SOCK_NONBLOCK 0x4000u
+#define WASI_IPPROTO_TCP 6u
+#define WASI_IPPROTO_UDP 17u
+/* struct address: family u16 @0, port u16 @2 (a number, not in network order), scope u32 @4,
+ * ip u8[16] @8 (in network order; IPv4 in the first four, the rest 0) */
+#define WASI_ADDRESS_BYTES 24u
+
 enum wasi_errno {
     WASI_SUCCESS = 0,
     WASI_2BIG,

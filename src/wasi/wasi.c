@@ -53,21 +53,38 @@ static enum wasm_trap enter(struct wasm_caller *caller, union wasm_value *values
 WASI_FUNC_TABLE(WASI_ENTRY)
 #undef WASI_ENTRY
 
+#define WASI_NET_ENTRY(name, signature)                                                          \
+    static enum wasm_trap enter_net_##name(struct wasm_caller *caller, union wasm_value *values) \
+    {                                                                                            \
+        return enter(caller, values, wasi_net_##name);                                           \
+    }
+WASI_NET_FUNC_TABLE(WASI_NET_ENTRY)
+#undef WASI_NET_ENTRY
+
 #define WASI_HOST_FUNC(name, signature) {WASI_MODULE, #name, signature, enter_##name},
 static const struct wasm_host_func host_funcs[] = {WASI_FUNC_TABLE(WASI_HOST_FUNC)};
 #undef WASI_HOST_FUNC
 _Static_assert(WM_COUNT_OF(host_funcs) == WASI_FUNC_COUNT, "all functions of preview 1");
 
+#define WASI_NET_HOST_FUNC(name, signature) {WASI_NET_MODULE, #name, signature, enter_net_##name},
+static const struct wasm_host_func net_funcs[] = {WASI_NET_FUNC_TABLE(WASI_NET_HOST_FUNC)};
+#undef WASI_NET_HOST_FUNC
+
 int wasi_resolve(void *self, struct wm_view module, struct wm_view name, enum wasm_extern_kind kind,
                  struct wasm_extern *out)
 {
-    if (kind != WASM_EXTERN_FUNC || !wm_view_eq_str(module, WASI_MODULE)) {
+    const struct wasm_host_func *funcs = host_funcs;
+    size_t count = WM_COUNT_OF(host_funcs);
+    if (wm_view_eq_str(module, WASI_NET_MODULE)) {
+        funcs = net_funcs;
+        count = WM_COUNT_OF(net_funcs);
+    } else if (!wm_view_eq_str(module, WASI_MODULE)) {
         return WM_E_NOT_FOUND;
     }
-    for (size_t i = 0; i < WM_COUNT_OF(host_funcs); i++) {
-        if (wm_view_eq_str(name, host_funcs[i].name)) {
-            *out = (struct wasm_extern){
-                .kind = WASM_EXTERN_FUNC, .host = &host_funcs[i], .host_env = self};
+    for (size_t i = 0; kind == WASM_EXTERN_FUNC && i < count; i++) {
+        if (wm_view_eq_str(name, funcs[i].name)) {
+            *out =
+                (struct wasm_extern){.kind = WASM_EXTERN_FUNC, .host = &funcs[i], .host_env = self};
             return 0;
         }
     }
@@ -319,6 +336,9 @@ int wasi_new(const struct wasi_config *config, struct wasi **out, struct wm_diag
         return wm_diag_default(diag, -LIBOS_ENOMEM, "WASI");
     }
     wasi->os = config->os;
+    if (config->net) {
+        wasi->net = *config->net;
+    }
     libos_fds_init(&wasi->fds, config->os, config->fd_limit);
     wasi->scratch = config->scratch;
     int rc = 0;

@@ -2,7 +2,8 @@
  *
  * A struct wasi is one program's view: its arguments, environment and descriptors. It is linked to
  * a module by giving wasi_resolve (with the wasi as `self`) to wasm_instance_new; all 46 functions
- * of wasi_snapshot_preview1 are there, typed once, and found by name only at link time.
+ * of wasi_snapshot_preview1 are there, and client sockets (struct wasi_net), typed once, and found
+ * by name only at link time.
  *
  * Descriptors: 0, 1, 2 are the standard streams; from 3 on the pre-opened directories in their
  * order, then the listeners (wasi-libc stops looking for directories at the first descriptor that
@@ -35,6 +36,40 @@
 /* Arguments or environment, each with its NUL. */
 #define WASI_STRINGS_BYTES_MAX (UINT32_C(16) << 20)
 
+/* Client sockets: the module "wardmote_socket", made for sdk/posix, whose functions are beside
+ * those of preview 1 and give the same errors:
+ *
+ *     socket(family, type, protocol, *fd)      TCP or UDP over IPv4 or IPv6; family AF_UNIX and
+ *                                              others: AFNOSUPPORT. type may have SOCK_NONBLOCK
+ *     connect(fd, *address)                    ACCES: the address is not allowed. Waits (deadline
+ *                                              and kill end it), or INPROGRESS
+ *     getsockname(fd, *address), getpeername(fd, *address)
+ *     getsockopt(fd, option, *u64), setsockopt(fd, option, u64)        enum libos_socket_option
+ *     resolve(name, name_len, *addresses, most, *count)                NOENT: no such name
+ *
+ * The descriptor is one of WASI's: sock_recv, sock_send, sock_shutdown, fd_read, fd_write, fd_close
+ * and poll_oneoff are for it too. There is no bind and no listen; sock_accept lacks its right. A
+ * UDP socket sends to the address that it is connected to, and may be connected again.
+ *
+ * Without a struct wasi_net, socket and resolve of a name give ACCES; addresses in digits are
+ * resolved without asking anybody. */
+struct wasi_net {
+    void *self;
+    /* An unconnected socket (port_socket_new); NULL: none is made. */
+    int (*socket)(struct libos *os, enum libos_family family, bool datagram,
+                  struct libos_file **out);
+    /* May this program reach `address`? It is asked at each connect about what is really reached
+     * (libos_address_plain), port included. NULL: nothing. */
+    bool (*allow)(void *self, const struct libos_address *address, bool datagram);
+    /* Addresses of a name (of 1 to 253 bytes, any bytes but NUL): how many of `most` were stored,
+     * -ENOENT, or another negative error. May wait, if it looks at libos_interrupted. NULL: no
+     * names. */
+    int64_t (*resolve)(void *self, const char *name, struct libos_address *out, size_t most);
+    uint32_t limit; /* sockets at a time: MFILE; 0: WASI_SOCKETS_LIMIT */
+};
+#define WASI_SOCKETS_LIMIT 32u
+#define WASI_ADDRESSES_MAX 16u /* that one resolve gives */
+
 struct wasi_preopen {
     const char *guest_path; /* what the program calls it: "/", ".", "/data" */
     struct libos_file *dir;
@@ -52,6 +87,7 @@ struct wasi_config {
     size_t preopen_count;
     struct libos_file *const *listeners;
     size_t listener_count;
+    const struct wasi_net *net; /* copied; its self outlives the wasi. NULL: no sockets */
     struct wasi_scratch *scratch; /* NULL: one of its own; else outlives the wasi */
     uint32_t fd_limit;            /* 0: LIBOS_FDS_LIMIT */
     bool suspend_on_input;        /* the first fd_read of standard input calls wasm_suspend_here */

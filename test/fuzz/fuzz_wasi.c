@@ -3,8 +3,8 @@
  *
  * Input: records. A byte chooses the function; for each parameter a byte says how the value is
  * made, so that a random input soon gets past the first check: a small number, a number near the
- * end of memory, an address of a fixed place, or 4 or 8 bytes as they are. A function byte of 46
- * and more writes bytes into guest memory instead. What is looked for is what AddressSanitizer and
+ * end of memory, an address of a fixed place, or 4 or 8 bytes as they are. A function byte past
+ * the last writes bytes into guest memory instead. What is looked for is what AddressSanitizer and
  * our own assertions see, a call that never ends, and an errno that WASI does not have. */
 #include <stddef.h>
 #include <stdint.h>
@@ -29,7 +29,7 @@ static const struct {
     const char *signature;
 } functions[] = {
 #define ROW(name, signature) {#name, signature},
-    WASI_FUNC_TABLE(ROW)
+    WASI_FUNC_TABLE(ROW) WASI_NET_FUNC_TABLE(ROW)
 #undef ROW
 };
 
@@ -64,6 +64,72 @@ static uint64_t take_argument(struct wm_cursor *cursor)
     }
 }
 
+/* A socket that is connected to nobody and hears nothing. */
+static void socket_close(struct libos_file *file)
+{
+    libos_free(file->os, file, sizeof *file);
+}
+
+static int socket_stat(struct libos_file *file, struct libos_stat *out)
+{
+    *out = (struct libos_stat){.kind = file->kind};
+    return 0;
+}
+
+static int64_t socket_recv(struct libos_file *file, const struct libos_iov *iov, size_t count,
+                           uint32_t flags, bool *truncated)
+{
+    (void)file, (void)iov, (void)count, (void)flags, (void)truncated;
+    return 0;
+}
+
+static int socket_connect(struct libos_file *file, const struct libos_address *to)
+{
+    (void)file;
+    WM_ASSERT(to->port != 1); /* what the rule refuses does not get here */
+    return 0;
+}
+
+static int socket_name(struct libos_file *file, bool peer, struct libos_address *out)
+{
+    (void)file, (void)peer;
+    *out = (struct libos_address){.family = LIBOS_INET6, .ip = {1, 2, 3}, .port = 4};
+    return 0;
+}
+
+static int socket_new(struct libos *os, enum libos_family family, bool datagram,
+                      struct libos_file **out)
+{
+    static const struct libos_socket_ops calls = {
+        .recv = socket_recv, .connect = socket_connect, .name = socket_name};
+    static const struct libos_file_ops ops = {
+        .close = socket_close, .stat = socket_stat, .socket = &calls};
+    struct libos_file *file = libos_alloc(os, sizeof *file);
+    (void)family;
+    if (!file) {
+        return -LIBOS_ENOMEM;
+    }
+    libos_file_init(file, os, &ops, datagram ? LIBOS_KIND_SOCKET_DGRAM : LIBOS_KIND_SOCKET_STREAM,
+                    LIBOS_READ | LIBOS_WRITE);
+    *out = file;
+    return 0;
+}
+
+static bool allow(void *self, const struct libos_address *address, bool datagram)
+{
+    (void)self, (void)datagram;
+    return address->port != 1;
+}
+
+static int64_t resolve_name(void *self, const char *name, struct libos_address *out, size_t most)
+{
+    (void)self;
+    for (size_t i = 0; i < most; i++) {
+        out[i] = (struct libos_address){.family = LIBOS_INET, .port = (uint16_t)strlen(name)};
+    }
+    return 1000; /* more than was asked for */
+}
+
 /* Names, an array of buffers and a subscription, so that few bytes of input make a sensible call.
  */
 static void furnish(struct fake_guest *guest)
@@ -82,6 +148,8 @@ static bool set_up(struct libos *os, struct fake_guest *guest)
 {
     static const char *const strings[] = {"name", "A=b"};
     static const struct libos_memfs_limits limits = {1 << 20, 64};
+    static const struct wasi_net net = {
+        .socket = socket_new, .allow = allow, .resolve = resolve_name, .limit = 8};
     struct libos_file *root = NULL, *in = NULL, *feed = NULL;
     struct libos_iov text = {"some input\n", 11};
     struct wm_diag diag = WM_DIAG_INIT;
@@ -99,6 +167,7 @@ static bool set_up(struct libos *os, struct fake_guest *guest)
                                      .stdio = {in, NULL, feed},
                                      .preopens = &preopen,
                                      .preopen_count = 1,
+                                     .net = &net,
                                      .fd_limit = 32};
         ready = wasi_new(&config, &guest->wasi, &diag) == 0;
     }
@@ -114,7 +183,7 @@ static void one_step(struct fake_guest *guest, struct wm_cursor *cursor)
     if (!wm_cursor_u8(cursor, &choice)) {
         return;
     }
-    if (choice >= WASI_FUNC_COUNT) {
+    if (choice >= WM_COUNT_OF(functions)) {
         struct wm_view bytes;
         uint32_t at = (uint32_t)take_argument(cursor) % MEMORY;
         size_t len = choice & 0x3f;
