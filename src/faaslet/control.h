@@ -70,7 +70,7 @@ struct control_message {
     uint64_t call_id; /* LOG */
     struct call_limits limits;
     struct wm_view tenant, name, text; /* text: DONE's sentence, LOG's line, HELLO's files folder */
-    struct control_strings args, env, secrets;
+    struct control_strings args, env, secrets; /* args: HELLO's allow-list too */
 };
 
 /* Bytes written to out (CONTROL_BYTES_MAX of room), or WM_E_LIMIT. */

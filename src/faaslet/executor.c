@@ -654,6 +654,7 @@ static int new_executor(struct executors *executors, uint32_t index, struct exec
         return rc;
     }
     executor->thread.local = executors->config.local;
+    executor->thread.egress = executors->config.egress;
     executor->thread.log = executors->config.log;
     executor->thread.log_self = executors->config.log_self;
     *out = executor;

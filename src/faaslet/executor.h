@@ -32,6 +32,7 @@ struct executors_config {
     uint64_t call_prefix;     /* upper bits of the ids given to chained calls */
     bool reports;             /* chained calls that ended are told to the node (channel_report) */
     const char *files;        /* folder of the host that all calls read as "/"; NULL: none */
+    struct egress *egress;    /* where calls may connect to; borrowed; NULL: nowhere */
     struct local_tier *local; /* NULL: no state */
     const int *sockets;       /* one for each, to the node; taken over; NULL: none */
     void (*log)(void *self, const struct faaslet_call *call, struct wm_view line);

@@ -9,10 +9,12 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "faaslet/chain.h"
+#include "faaslet/egress.h"
 #include "faaslet/state.h"
 #include "faaslet/streams.h"
 #include "host/file.h"
 #include "libos/overlay.h"
+#include "port/file.h"
 #include "port/hostfs.h"
 #include "port/machine.h"
 #include "wasm/store.h"
@@ -84,6 +86,8 @@ int faaslet_new(struct faaslet_thread *thread, uint64_t files_bytes, struct faas
     }
     if (rc == 0) {
         struct wasi_preopen root = {"/", faaslet->root};
+        struct wasi_net net = {
+            .self = thread->egress, .socket = port_socket_new, .allow = egress_allows};
         struct wasi_config config = {
             .os = &thread->os,
             .stdio = {faaslet_streams_file(faaslet->streams, 0),
@@ -91,6 +95,7 @@ int faaslet_new(struct faaslet_thread *thread, uint64_t files_bytes, struct faas
                       faaslet_streams_file(faaslet->streams, 2)},
             .preopens = &root,
             .preopen_count = 1,
+            .net = thread->egress ? &net : NULL,
             .scratch = thread->scratch,
             .suspend_on_input = true, /* only programs that are prepared for it stop there */
         };

@@ -68,6 +68,7 @@ struct faaslet_thread {
     void (*log)(void *self, const struct faaslet_call *call, struct wm_view line);
     void *log_self;
     struct libos_file *files; /* what all calls read below "/" */
+    struct egress *egress;    /* where calls may connect to; NULL: nowhere. Borrowed */
     struct local_tier *local; /* NULL: no state here; the worker's */
     struct tier *tier;        /* this thread's way to the global tier */
 };

@@ -89,6 +89,10 @@ static int greet(struct link *link, const struct link_config *config, const int 
     hello->call_prefix = config->call_prefix;
     hello->text = wm_view_str(config->files ? config->files : "");
     hello->ready = config->ready;
+    for (char *const *allow = config->allow;
+         allow && *allow && hello->args.count < CONTROL_STRINGS_MAX; allow++) {
+        hello->args.items[hello->args.count++] = wm_view_str(*allow);
+    }
     hello->flags =
         (config->sockets ? CONTROL_FLAG_SOCKETS : 0u) | (config->open ? 0u : CONTROL_FLAG_CONFINE);
     if (config->netns_fd > 0) {

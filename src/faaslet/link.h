@@ -18,11 +18,12 @@ struct link_config {
     uint32_t ready;      /* that run at once while none waits; 0: the processors */
     uint32_t slots;      /* of each executor; 0: 64 */
     uint64_t call_prefix;
-    const char *files; /* folder that calls read as "/"; NULL: none */
-    int netns_fd;      /* network namespace to enter; 0: stay here */
-    bool sockets;      /* calls may connect, within the namespace */
-    bool open;         /* for tests under a sanitizer: the worker does not confine itself */
-    bool alone;        /* nobody will serve the executors' sockets: they get none */
+    const char *files;  /* folder that calls read as "/"; NULL: none */
+    int netns_fd;       /* network namespace to enter; 0: stay here */
+    bool sockets;       /* calls may connect, within the namespace, to: */
+    char *const *allow; /* addresses (egress.h); NULL-terminated; NULL: none */
+    bool open;          /* for tests under a sanitizer: the worker does not confine itself */
+    bool alone;         /* nobody will serve the executors' sockets: they get none */
     /* Called when the process exists and has not done anything yet: puts it into its control group.
      * NULL allowed; not 0: link_open fails with it. */
     int (*spawned)(void *self, int pid, struct wm_diag *diag);

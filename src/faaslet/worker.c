@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "faaslet/control.h"
+#include "faaslet/egress.h"
 #include "faaslet/executor.h"
 #include "host/confine.h"
 
@@ -19,6 +20,7 @@ struct worker {
     int control;
     struct channel *channel;
     struct executors *executors;
+    struct egress egress;
     struct faaslet_thread thread; /* for Proto-Faaslets, which this thread makes */
     bool greeted;
     uint8_t packet[CONTROL_BYTES_MAX];
@@ -106,7 +108,11 @@ static int greet(struct worker *worker, struct wm_diag *diag)
     if (rc != 0) {
         return rc;
     }
+    for (uint32_t i = 0; i < hello->args.count; i++) {
+        (void)egress_add(&worker->egress, hello->args.items[i]); /* names: for outbound HTTP */
+    }
     struct executors_config config = {
+        .egress = hello->flags & CONTROL_FLAG_SOCKETS ? &worker->egress : NULL,
         .channel = worker->channel,
         .executors = hello->executors,
         .ready = hello->ready,

@@ -669,6 +669,7 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
         .files = access(files, R_OK | X_OK) == 0 ? files : NULL,
         .netns_fd = sandbox_netns(worker->place),
         .sockets = sandbox_connects(worker->place),
+        .allow = tenant->allow,
         .spawned = spawned,
         .spawned_self = worker->place,
     };

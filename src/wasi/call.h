@@ -35,7 +35,7 @@ struct wasi {
     uint32_t *initial_flags;
     const struct wasi_strings *args, *env;
     struct wasi_strings *own_args, *own_env, *preopens; /* preopens: the names */
-    struct wasi_net net;           /* all NULL: no sockets */
+    struct wasi_net net;                                /* all NULL: no sockets */
     struct libos_file *suspend_at; /* reading it may freeze the program; NULL: nothing does */
     uint32_t exit_status;
     struct wasm_store *store; /* of the call that runs now */

@@ -87,7 +87,7 @@ struct wasi_config {
     size_t preopen_count;
     struct libos_file *const *listeners;
     size_t listener_count;
-    const struct wasi_net *net; /* copied; its self outlives the wasi. NULL: no sockets */
+    const struct wasi_net *net;   /* copied; its self outlives the wasi. NULL: no sockets */
     struct wasi_scratch *scratch; /* NULL: one of its own; else outlives the wasi */
     uint32_t fd_limit;            /* 0: LIBOS_FDS_LIMIT */
     bool suspend_on_input;        /* the first fd_read of standard input calls wasm_suspend_here */
