@@ -15,7 +15,7 @@
 #include "store/kv.h"
 
 static const struct entry_ops *const ops_of[ENTRY_KINDS] = {
-    [ENTRY_TENANT] = &entry_tenant_ops, [ENTRY_TOKEN] = &entry_token_ops,
+    [ENTRY_TENANT] = &entry_tenant_ops,     [ENTRY_TOKEN] = &entry_token_ops,
     [ENTRY_FUNCTION] = &entry_function_ops, [ENTRY_ROUTES] = &entry_routes_ops,
     [ENTRY_CRONS] = &entry_crons_ops,
 };
@@ -198,7 +198,8 @@ int change_add(struct catalogue_change *change, struct entry *next)
     const struct entry_ops *ops = ops_of[next->kind];
     json_t *json = ops->encode(next);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    int err = text ? kv_put(change->batch, ops->table, entry_key(next), wm_view_str(text)) : -ENOMEM;
+    int err =
+        text ? kv_put(change->batch, ops->table, entry_key(next), wm_view_str(text)) : -ENOMEM;
     size_t puts = 1;
     for (size_t i = 0; i < change->ops.count; i++) {
         puts += change->ops.items[i].kind == next->kind;
@@ -222,7 +223,7 @@ int change_add_removal(struct catalogue_change *change, const struct entry *entr
 int change_put(struct catalogue *catalogue, struct entry *next, struct catalogue_change **out,
                struct wm_diag *diag)
 {
-    struct catalogue_change *change;
+    struct catalogue_change *change = NULL;
     int err = change_new(catalogue, &change, diag);
     if (err) {
         entry_free(next);
@@ -353,21 +354,21 @@ void catalogue_close(struct catalogue *catalogue)
 
 /* Tenants */
 
-#define QUOTA_FIELDS(X)                     \
-    X(u32, cpu_weight, 10000, 100)          \
-    X(u32, cpu_percent, 100000, 0)          \
-    X(u64, memory_bytes, INT64_MAX, 2 * GIB) \
+#define QUOTA_FIELDS(X)                          \
+    X(u32, cpu_weight, 10000, 100)               \
+    X(u32, cpu_percent, 100000, 0)               \
+    X(u64, memory_bytes, INT64_MAX, 2 * GIB)     \
     X(u64, net_bits_per_s, INT64_MAX, 100000000) \
-    X(u32, calls_running, 1000000, 256)     \
-    X(u32, calls_queued, 1000000, 1024)     \
-    X(u32, calls_per_s, 100000000, 0)       \
-    X(u64, state_bytes, INT64_MAX, GIB)     \
-    X(u64, modules_bytes, INT64_MAX, GIB)   \
+    X(u32, calls_running, 1000000, 256)          \
+    X(u32, calls_queued, 1000000, 1024)          \
+    X(u32, calls_per_s, 100000000, 0)            \
+    X(u64, state_bytes, INT64_MAX, GIB)          \
+    X(u64, modules_bytes, INT64_MAX, GIB)        \
     X(u64, results_bytes, INT64_MAX, 256 * MIB)
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
-void tenant_quota_default(struct tenant_quota *quota)
+static void tenant_quota_default(struct tenant_quota *quota)
 {
 #define QUOTA_DEFAULT(type, name, max, value)         \
     if (quota->name == 0) {                           \
@@ -377,7 +378,7 @@ void tenant_quota_default(struct tenant_quota *quota)
 #undef QUOTA_DEFAULT
 }
 
-json_t *tenant_quota_encode(const struct tenant_quota *quota)
+static json_t *tenant_quota_encode(const struct tenant_quota *quota)
 {
     json_t *json = json_object();
     int err = json ? 0 : -ENOMEM;
@@ -407,10 +408,10 @@ bool tenant_quota_decode(const json_t *json, struct tenant_quota *quota, const c
     if (**wrong) {
         return false;
     }
-#define QUOTA_DECODE(type, name, max, value)                \
-    if (!jsonx_##type(json, #name, max, &quota->name)) {    \
-        *wrong = #name;                                     \
-        return false;                                       \
+#define QUOTA_DECODE(type, name, max, value)             \
+    if (!jsonx_##type(json, #name, max, &quota->name)) { \
+        *wrong = #name;                                  \
+        return false;                                    \
     }
     QUOTA_FIELDS(QUOTA_DECODE)
 #undef QUOTA_DECODE
@@ -456,8 +457,7 @@ static struct entry *tenant_decode(struct wm_view key, const json_t *json)
         return NULL;
     }
     tenant->allow = strings_decode(json_object_get(json, "allow"), CATALOGUE_ALLOW_MAX);
-    if (!tenant->allow ||
-        !copy_text(tenant->name, sizeof tenant->name, jsonx_text(json, "name")) ||
+    if (!tenant->allow || !copy_text(tenant->name, sizeof tenant->name, jsonx_text(json, "name")) ||
         !copy_text(tenant->trust_class, sizeof tenant->trust_class,
                    jsonx_text(json, "trust_class")) ||
         !tenant_quota_decode(json_object_get(json, "quota"), &tenant->quota, &wrong) ||
@@ -514,11 +514,10 @@ int catalogue_set_tenant(struct catalogue *catalogue, const struct tenant *tenan
     for (size_t i = 0; tenant->allow && tenant->allow[i]; i++) {
         char shown[64];
         if (!allow_ok(tenant->allow[i])) {
-            return wm_diag_set(diag, WM_E_USAGE,
-                               "tenant %s: allow: %s: not host:port or *.suffix:port in lower case",
-                               tenant->name,
-                               wm_diag_quote(shown, sizeof shown, tenant->allow[i],
-                                             strlen(tenant->allow[i])));
+            return wm_diag_set(
+                diag, WM_E_USAGE,
+                "tenant %s: allow: %s: not host:port or *.suffix:port in lower case", tenant->name,
+                wm_diag_quote(shown, sizeof shown, tenant->allow[i], strlen(tenant->allow[i])));
         }
     }
     if (tenant->quota.cpu_weight > 10000) {
@@ -561,7 +560,7 @@ static bool is_of(const struct entry *entry, const char *tenant)
 int catalogue_remove_tenant(struct catalogue *catalogue, const char *name,
                             struct catalogue_change **out, struct wm_diag *diag)
 {
-    struct catalogue_change *change;
+    struct catalogue_change *change = NULL;
     int err = need_tenant(catalogue, name, diag);
     err = err ? err : change_new(catalogue, &change, diag);
     if (err) {
@@ -569,8 +568,7 @@ int catalogue_remove_tenant(struct catalogue *catalogue, const char *name,
     }
     for (unsigned kind = 0; kind < ENTRY_KINDS && !err; kind++) {
         size_t at = 0;
-        for (struct entry *entry;
-             !err && (entry = map_next(&catalogue->maps[kind], &at));) {
+        for (struct entry *entry; !err && (entry = map_next(&catalogue->maps[kind], &at));) {
             err = is_of(entry, name) ? change_add_removal(change, entry) : 0;
         }
     }
@@ -660,8 +658,7 @@ enum role catalogue_token(struct catalogue *catalogue, struct wm_view token, con
 {
     uint8_t hash[WM_SHA256_BYTES];
     wm_sha256_once(token.len > 4 * CATALOGUE_TOKEN_BYTES ? (struct wm_view){0} : token, hash);
-    struct token_entry *entry =
-        entry_find(catalogue, ENTRY_TOKEN, wm_view_of(hash, sizeof hash));
+    struct token_entry *entry = entry_find(catalogue, ENTRY_TOKEN, wm_view_of(hash, sizeof hash));
     if (!entry) {
         return ROLE_NONE;
     }
@@ -710,7 +707,7 @@ int catalogue_remove_token(struct catalogue *catalogue, const char *tenant, cons
                            struct catalogue_change **out, struct wm_diag *diag)
 {
     size_t at = 0;
-    struct catalogue_change *change;
+    struct catalogue_change *change = NULL;
     for (struct token_entry *token; (token = map_next(&catalogue->maps[ENTRY_TOKEN], &at));) {
         if (strcmp(token->tenant, tenant) == 0 && strcmp(token->id, id) == 0) {
             int err = change_new(catalogue, &change, diag);

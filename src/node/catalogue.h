@@ -23,13 +23,13 @@
 
 /* Limits on what is kept; one more is refused with WM_E_LIMIT. */
 #define CATALOGUE_TENANTS_MAX 4096u
-#define CATALOGUE_TOKENS_MAX 256u    /* of a tenant */
+#define CATALOGUE_TOKENS_MAX 256u     /* of a tenant */
 #define CATALOGUE_FUNCTIONS_MAX 1024u /* of a tenant */
-#define CATALOGUE_VERSIONS_MAX 64u   /* of a function; the oldest without an alias makes room */
+#define CATALOGUE_VERSIONS_MAX 64u    /* of a function; the oldest without an alias makes room */
 #define CATALOGUE_ALIASES_MAX 32u
 #define CATALOGUE_SECRETS_MAX 64u
 #define CATALOGUE_SECRET_BYTES_MAX 32768u
-#define CATALOGUE_STRINGS_MAX 256u        /* environment variables, or arguments */
+#define CATALOGUE_STRINGS_MAX 256u         /* environment variables, or arguments */
 #define CATALOGUE_STRINGS_BYTES_MAX 65536u /* all together */
 #define CATALOGUE_ALLOW_MAX 256u
 #define CATALOGUE_ROUTES_MAX 256u /* of a tenant */
@@ -40,7 +40,7 @@
 #define CATALOGUE_TOKEN_BYTES 68u /* "wmt_" and 64 hexadecimal digits */
 #define CATALOGUE_ID_BYTES 16u    /* of a token's id: hexadecimal digits */
 
-struct kv; /* store/kv.h */
+struct kv;     /* store/kv.h */
 struct json_t; /* jansson.h */
 struct catalogue;
 
@@ -116,8 +116,8 @@ void catalogue_secrets_free(char **secrets);
 /* A route, and what it leads to; borrowed until the loop's next turn. */
 struct route {
     char name[CATALOGUE_NAME_BYTES_MAX + 1];
-    char method[16]; /* "*": any */
-    char path[CATALOGUE_PATH_BYTES_MAX + 1]; /* "/a/b", or with a tail: "/a/*" */
+    char method[16];                         /* "*": any */
+    char path[CATALOGUE_PATH_BYTES_MAX + 1]; /* whole, or ending in a slash and a star */
     char function[2 * CATALOGUE_NAME_BYTES_MAX + 2];
     bool is_public;
 };
@@ -218,6 +218,9 @@ struct json_t *catalogue_show_routes(struct catalogue *catalogue, const char *te
 struct json_t *catalogue_show_crons(struct catalogue *catalogue, const char *tenant);
 /* Is this module or image (by its SHA-256) in use by any version? */
 bool catalogue_uses_file(struct catalogue *catalogue, const uint8_t sha256[32]);
+/* A quota from JSON (NULL: nothing asked for); members that are left out stay. False: *wrong is the
+ * name of what cannot be. */
+bool tenant_quota_decode(const struct json_t *json, struct tenant_quota *quota, const char **wrong);
 const char *function_kind_text(enum function_kind kind);
 const char *role_text(enum role role);
 bool role_parse(const char *text, enum role *out);

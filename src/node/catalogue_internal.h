@@ -12,7 +12,14 @@
 #include "node/jsonx.h"
 #include "node/map.h"
 
-enum entry_kind { ENTRY_TENANT, ENTRY_TOKEN, ENTRY_FUNCTION, ENTRY_ROUTES, ENTRY_CRONS, ENTRY_KINDS };
+enum entry_kind {
+    ENTRY_TENANT,
+    ENTRY_TOKEN,
+    ENTRY_FUNCTION,
+    ENTRY_ROUTES,
+    ENTRY_CRONS,
+    ENTRY_KINDS
+};
 
 #define ENTRY_KEY_BYTES_MAX (2 * CATALOGUE_NAME_BYTES_MAX + 2)
 

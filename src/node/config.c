@@ -145,9 +145,8 @@ static int unknown(const char *name, const char *dashes, const char *where, stru
         }
     }
     wm_diag_quote(shown, sizeof shown, name, strlen(name));
-    return near ? wm_diag_set(diag, WM_E_USAGE,
-                              "%s: there is no setting %s%s; did you mean %s%s?", where, dashes,
-                              shown, dashes, near)
+    return near ? wm_diag_set(diag, WM_E_USAGE, "%s: there is no setting %s%s; did you mean %s%s?",
+                              where, dashes, shown, dashes, near)
                 : wm_diag_set(diag, WM_E_USAGE, "%s: there is no setting %s%s; see --help", where,
                               dashes, shown);
 }
@@ -220,8 +219,7 @@ static int set(struct config *config, const struct setting *setting, const char 
             *(uint64_t *)field = number;
         }
         return 0;
-    default:
-        return WM_E_USAGE;
+    default: return WM_E_USAGE;
     }
 }
 
@@ -266,18 +264,14 @@ static int take_event(struct parse *parse, const yaml_event_t *event, struct wm_
     case YAML_STREAM_START_EVENT:
     case YAML_DOCUMENT_START_EVENT:
         return parse->done ? wm_diag_set(diag, WM_E_USAGE, "%s: a second document", where) : 0;
-    case YAML_DOCUMENT_END_EVENT:
-        parse->done = true;
-        return 0;
+    case YAML_DOCUMENT_END_EVENT: parse->done = true; return 0;
     case YAML_MAPPING_START_EVENT:
         if (!parse->in_map) {
             parse->in_map = true;
             return 0;
         }
         break;
-    case YAML_MAPPING_END_EVENT:
-        parse->in_map = false;
-        return 0;
+    case YAML_MAPPING_END_EVENT: parse->in_map = false; return 0;
     case YAML_SEQUENCE_START_EVENT:
         if (parse->setting && parse->setting->kind == KIND_LIST && !parse->in_list) {
             parse->in_list = true;
@@ -309,8 +303,7 @@ static int take_event(struct parse *parse, const yaml_event_t *event, struct wm_
         return wm_diag_set(diag, WM_E_USAGE, "%s: aliases are not supported", where);
     case YAML_NO_EVENT:
     case YAML_STREAM_END_EVENT:
-    default:
-        return 0;
+    default: return 0;
     }
     return wm_diag_set(diag, WM_E_USAGE, "%s: expected `setting: value` lines", where);
 }
@@ -568,9 +561,7 @@ void config_print(const struct config *config, FILE *out)
         case KIND_TEXT: print_text(*(char *const *)field, out); break;
         case KIND_BOOL: fputs(*(const bool *)field ? "true" : "false", out); break;
         case KIND_U32: fprintf(out, "%u", *(const uint32_t *)field); break;
-        case KIND_U64:
-            fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)field);
-            break;
+        case KIND_U64: fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)field); break;
         case KIND_LIST: {
             const struct config_list *list = field;
             fputc('[', out);

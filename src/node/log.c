@@ -47,7 +47,8 @@ const char *log_level_text(enum log_level level)
 }
 
 WM_PRINTF(3, 0)
-static void write_line(enum log_level level, const char *subsystem, const char *format, va_list args)
+static void write_line(enum log_level level, const char *subsystem, const char *format,
+                       va_list args)
 {
     char line[LINE_BYTES];
     struct timespec now;

@@ -23,8 +23,7 @@ bool log_level_parse(const char *text, enum log_level *out);
 const char *log_level_text(enum log_level level);
 
 /* format: "key=value key=value". subsystem is a literal. */
-void log_line(enum log_level level, const char *subsystem, const char *format, ...)
-    WM_PRINTF(3, 4);
+void log_line(enum log_level level, const char *subsystem, const char *format, ...) WM_PRINTF(3, 4);
 void log_limited(enum log_level level, const char *subsystem, const char *format, ...)
     WM_PRINTF(3, 4);
 /* `text` as one value of a line, in `out`: as it is, or quoted. Returns out. */

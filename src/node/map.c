@@ -32,10 +32,9 @@ static void sip_round(uint64_t v[4])
 /* SipHash-1-3 (Aumasson, Bernstein 2012, with fewer rounds as hash tables use it). */
 static uint64_t hash_of(const struct map *map, struct wm_view key)
 {
-    uint64_t v[4] = {map->key[0] ^ UINT64_C(0x736f6d6570736575),
-                     map->key[1] ^ UINT64_C(0x646f72616e646f6d),
-                     map->key[0] ^ UINT64_C(0x6c7967656e657261),
-                     map->key[1] ^ UINT64_C(0x7465646279746573)};
+    uint64_t v[4] = {
+        map->key[0] ^ UINT64_C(0x736f6d6570736575), map->key[1] ^ UINT64_C(0x646f72616e646f6d),
+        map->key[0] ^ UINT64_C(0x6c7967656e657261), map->key[1] ^ UINT64_C(0x7465646279746573)};
     uint64_t word;
     size_t at = 0;
     for (; key.len - at >= 8; at += 8) {
