@@ -55,6 +55,14 @@ struct call_request {
     void *self;
 };
 
+/* Sets node->calls; workers are started as they are needed. */
+WM_MUST_CHECK int node_calls_open(struct node *node, struct wm_diag *diag);
+/* After a drain, or when there is no time for one: running calls end as CANCELLED first. */
+void node_calls_close(struct node *node);
+/* From now on calls are refused (CALL_END_REFUSED); `drained` is called once none runs or waits,
+ * perhaps before this returns. */
+void node_calls_drain(struct node *node, void (*drained)(void *self), void *self);
+
 /* Gives the call an id (unique over all nodes and restarts) and starts it. `done` is called exactly
  * once, perhaps before this returns (refusals). */
 uint64_t node_calls_start(struct node *node, const struct call_request *request);

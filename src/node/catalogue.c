@@ -223,7 +223,7 @@ int change_add_removal(struct catalogue_change *change, const struct entry *entr
 int change_put(struct catalogue *catalogue, struct entry *next, struct catalogue_change **out,
                struct wm_diag *diag)
 {
-    struct catalogue_change *change;
+    struct catalogue_change *change = NULL;
     int err = change_new(catalogue, &change, diag);
     if (err) {
         entry_free(next);
@@ -368,7 +368,7 @@ void catalogue_close(struct catalogue *catalogue)
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
-void tenant_quota_default(struct tenant_quota *quota)
+static void tenant_quota_default(struct tenant_quota *quota)
 {
 #define QUOTA_DEFAULT(type, name, max, value)         \
     if (quota->name == 0) {                           \
@@ -378,7 +378,7 @@ void tenant_quota_default(struct tenant_quota *quota)
 #undef QUOTA_DEFAULT
 }
 
-json_t *tenant_quota_encode(const struct tenant_quota *quota)
+static json_t *tenant_quota_encode(const struct tenant_quota *quota)
 {
     json_t *json = json_object();
     int err = json ? 0 : -ENOMEM;
@@ -560,7 +560,7 @@ static bool is_of(const struct entry *entry, const char *tenant)
 int catalogue_remove_tenant(struct catalogue *catalogue, const char *name,
                             struct catalogue_change **out, struct wm_diag *diag)
 {
-    struct catalogue_change *change;
+    struct catalogue_change *change = NULL;
     int err = need_tenant(catalogue, name, diag);
     err = err ? err : change_new(catalogue, &change, diag);
     if (err) {
@@ -707,7 +707,7 @@ int catalogue_remove_token(struct catalogue *catalogue, const char *tenant, cons
                            struct catalogue_change **out, struct wm_diag *diag)
 {
     size_t at = 0;
-    struct catalogue_change *change;
+    struct catalogue_change *change = NULL;
     for (struct token_entry *token; (token = map_next(&catalogue->maps[ENTRY_TOKEN], &at));) {
         if (strcmp(token->tenant, tenant) == 0 && strcmp(token->id, id) == 0) {
             int err = change_new(catalogue, &change, diag);

@@ -111,7 +111,7 @@ void catalogue_secrets_free(char **secrets);
 struct route {
     char name[CATALOGUE_NAME_BYTES_MAX + 1];
     char method[16];                         /* "*": any */
-    char path[CATALOGUE_PATH_BYTES_MAX + 1]; /* "/a/b", or with a tail: "/a/*" */
+    char path[CATALOGUE_PATH_BYTES_MAX + 1]; /* whole, or ending in a slash and a star */
     char function[2 * CATALOGUE_NAME_BYTES_MAX + 2];
     bool is_public;
 };
@@ -212,6 +212,9 @@ struct json_t *catalogue_show_routes(struct catalogue *catalogue, const char *te
 struct json_t *catalogue_show_crons(struct catalogue *catalogue, const char *tenant);
 /* Is this module or image (by its SHA-256) in use by any version? */
 bool catalogue_uses_file(struct catalogue *catalogue, const uint8_t sha256[32]);
+/* A quota from JSON (NULL: nothing asked for); members that are left out stay. False: *wrong is the
+ * name of what cannot be. */
+bool tenant_quota_decode(const struct json_t *json, struct tenant_quota *quota, const char **wrong);
 const char *function_kind_text(enum function_kind kind);
 const char *role_text(enum role role);
 bool role_parse(const char *text, enum role *out);

@@ -16,8 +16,9 @@ const char *jsonx_text(const json_t *object, const char *name);
 WM_MUST_CHECK bool jsonx_u64(const json_t *object, const char *name, uint64_t max, uint64_t *out);
 WM_MUST_CHECK bool jsonx_u32(const json_t *object, const char *name, uint32_t max, uint32_t *out);
 WM_MUST_CHECK bool jsonx_bool(const json_t *object, const char *name, bool *out);
-/* Takes `value` over, also when it fails; NULL fails. */
-WM_MUST_CHECK int jsonx_set(json_t *object, const char *name, json_t *value);
+/* Takes `value` over, also when it fails; NULL fails. Where a member may as well be missing, the
+ * result is not looked at. */
+int jsonx_set(json_t *object, const char *name, json_t *value);
 /* Bytes as a string: as they are where they are UTF-8 without NUL, else with \xNN for others. */
 json_t *jsonx_bytes(struct wm_view bytes);
 /* A member that `object` does not expect ("" where the list has them all): its name. `known` ends

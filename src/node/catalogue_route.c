@@ -1,0 +1,403 @@
+/* Routes and cron triggers: one entry and one document for all of a tenant's. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "node/catalogue_internal.h"
+#include "node/uri.h"
+
+/* Patterns */
+
+/* "/", "/a/b", "/a/" and a star; no empty segments but the last, no ".", "..", no other star. */
+bool route_path_ok(const char *pattern)
+{
+    size_t len = strlen(pattern);
+    if (len == 0 || len > CATALOGUE_PATH_BYTES_MAX || pattern[0] != '/') {
+        return false;
+    }
+    for (const char *at = pattern; *at;) {
+        const char *segment = at + 1;
+        size_t n = strcspn(segment, "/");
+        bool last = !segment[n];
+        if ((n == 0 && !last) || (n == 1 && segment[0] == '.') ||
+            (n == 2 && memcmp(segment, "..", 2) == 0)) {
+            return false;
+        }
+        for (size_t i = 0; i < n; i++) {
+            uint8_t c = (uint8_t)segment[i];
+            if (c <= 0x20 || c >= 0x7f || c == '?' || c == '#' || (c == '*' && !(n == 1 && last))) {
+                return false;
+            }
+        }
+        at = segment + n;
+    }
+    return true;
+}
+
+bool route_matches(const char *pattern, const char *path)
+{
+    size_t len = strlen(pattern);
+    if (len >= 2 && strcmp(pattern + len - 2, "/*") == 0) {
+        len -= 2;
+        return strncmp(pattern, path, len) == 0 && (path[len] == '/' || !path[len]);
+    }
+    return strcmp(pattern, path) == 0;
+}
+
+static bool is_tail(const struct route *route)
+{
+    size_t len = strlen(route->path);
+    return route->path[len - 1] == '*';
+}
+
+/* Negative: `a` is tried before `b`. */
+static int route_order(const struct route *a, const struct route *b)
+{
+    if (is_tail(a) != is_tail(b)) {
+        return is_tail(a) ? 1 : -1;
+    }
+    size_t a_len = strlen(a->path), b_len = strlen(b->path);
+    if (a_len != b_len) {
+        return a_len > b_len ? -1 : 1;
+    }
+    int order = strcmp(a->path, b->path);
+    bool a_any = a->method[0] == '*', b_any = b->method[0] == '*';
+    return order ? order : a_any != b_any ? (a_any ? 1 : -1) : strcmp(a->method, b->method);
+}
+
+const struct route *catalogue_route(struct catalogue *catalogue, const char *tenant,
+                                    const char *method, const char *path, bool *path_known)
+{
+    const struct routes_entry *entry = entry_find(catalogue, ENTRY_ROUTES, wm_view_str(tenant));
+    *path_known = false;
+    for (size_t i = 0; entry && i < entry->routes.count; i++) {
+        const struct route *route = &entry->routes.items[i];
+        if (route_matches(route->path, path)) {
+            if (route->method[0] == '*' || strcmp(route->method, method) == 0) {
+                return route;
+            }
+            *path_known = true;
+        }
+    }
+    return NULL;
+}
+
+/* Entries */
+
+static bool copy_text(char *out, size_t room, const char *text)
+{
+    size_t len = text ? strlen(text) : room;
+    if (len >= room) {
+        return false;
+    }
+    memcpy(out, text, len + 1);
+    return true;
+}
+
+static void routes_free(struct entry *entry)
+{
+    struct routes_entry *routes = (void *)entry;
+    wm_vec_fini(&routes->routes);
+}
+
+static json_t *routes_encode(const struct entry *entry)
+{
+    const struct routes_entry *routes = (const void *)entry;
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < routes->routes.count; i++) {
+        const struct route *route = &routes->routes.items[i];
+        json_t *one =
+            json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", route->name, "method", route->method,
+                      "path", route->path, "function", route->function, "public", route->is_public);
+        if (json_array_append_new(list, one) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static struct entry *routes_decode(struct wm_view key, const json_t *json)
+{
+    struct routes_entry *routes = (void *)entry_new(ENTRY_ROUTES, sizeof *routes, key);
+    size_t i;
+    json_t *one;
+    if (!routes) {
+        return NULL;
+    }
+    json_array_foreach(json, i, one)
+    {
+        struct route route = {0};
+        if (!copy_text(route.name, sizeof route.name, jsonx_text(one, "name")) ||
+            !copy_text(route.method, sizeof route.method, jsonx_text(one, "method")) ||
+            !copy_text(route.path, sizeof route.path, jsonx_text(one, "path")) ||
+            !copy_text(route.function, sizeof route.function, jsonx_text(one, "function")) ||
+            !jsonx_bool(one, "public", &route.is_public) || !route_path_ok(route.path) ||
+            wm_vec_push(&routes->routes, route) != 0) {
+            entry_free(&routes->entry);
+            return NULL;
+        }
+    }
+    return &routes->entry;
+}
+
+const struct entry_ops entry_routes_ops = {"routes", routes_free, routes_encode, routes_decode};
+
+static void crons_free(struct entry *entry)
+{
+    struct crons_entry *crons = (void *)entry;
+    for (size_t i = 0; i < crons->crons.count; i++) {
+        wm_free(crons->crons.items[i].input);
+    }
+    wm_vec_fini(&crons->crons);
+}
+
+static json_t *crons_encode(const struct entry *entry)
+{
+    const struct crons_entry *crons = (const void *)entry;
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < crons->crons.count; i++) {
+        const struct cron_trigger *cron = &crons->crons.items[i];
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s}", "name", cron->name, "schedule",
+                                cron->schedule, "function", cron->function, "input", cron->input);
+        if (json_array_append_new(list, one) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static int push_cron(struct crons_entry *crons, const struct cron_trigger *like)
+{
+    struct cron_trigger cron = *like;
+    cron.input = wm_strdup(like->input);
+    int err = cron.input ? wm_vec_push(&crons->crons, cron) : -ENOMEM;
+    if (err) {
+        wm_free(cron.input);
+    }
+    return err;
+}
+
+static struct entry *crons_decode(struct wm_view key, const json_t *json)
+{
+    struct crons_entry *crons = (void *)entry_new(ENTRY_CRONS, sizeof *crons, key);
+    size_t i;
+    json_t *one;
+    if (!crons) {
+        return NULL;
+    }
+    json_array_foreach(json, i, one)
+    {
+        struct cron_trigger cron = {.input = (char *)jsonx_text(one, "input")};
+        if (!cron.input || !copy_text(cron.name, sizeof cron.name, jsonx_text(one, "name")) ||
+            !copy_text(cron.schedule, sizeof cron.schedule, jsonx_text(one, "schedule")) ||
+            !copy_text(cron.function, sizeof cron.function, jsonx_text(one, "function")) ||
+            push_cron(crons, &cron) != 0) {
+            entry_free(&crons->entry);
+            return NULL;
+        }
+    }
+    return &crons->entry;
+}
+
+const struct entry_ops entry_crons_ops = {"crons", crons_free, crons_encode, crons_decode};
+
+json_t *catalogue_show_routes(struct catalogue *catalogue, const char *tenant)
+{
+    const struct entry *entry = entry_find(catalogue, ENTRY_ROUTES, wm_view_str(tenant));
+    return entry ? routes_encode(entry) : json_array();
+}
+
+json_t *catalogue_show_crons(struct catalogue *catalogue, const char *tenant)
+{
+    const struct entry *entry = entry_find(catalogue, ENTRY_CRONS, wm_view_str(tenant));
+    return entry ? crons_encode(entry) : json_array();
+}
+
+void catalogue_each_cron(struct catalogue *catalogue,
+                         void (*each)(void *self, const char *tenant,
+                                      const struct cron_trigger *trigger),
+                         void *self)
+{
+    size_t at = 0;
+    for (struct crons_entry *entry; (entry = map_next(&catalogue->maps[ENTRY_CRONS], &at));) {
+        char tenant[CATALOGUE_NAME_BYTES_MAX + 1] = {0};
+        memcpy(tenant, entry->entry.key,
+               entry->entry.key_len < sizeof tenant ? entry->entry.key_len : sizeof tenant - 1);
+        for (size_t i = 0; i < entry->crons.count; i++) {
+            each(self, tenant, &entry->crons.items[i]);
+        }
+    }
+}
+
+/* Changes */
+
+/* A copy without the one of that name; *had tells whether it was there. */
+static struct routes_entry *routes_without(struct catalogue *catalogue, const char *tenant,
+                                           const char *name, bool *had)
+{
+    struct wm_view key = wm_view_str(tenant);
+    const struct routes_entry *present = entry_find(catalogue, ENTRY_ROUTES, key);
+    struct routes_entry *copy = (void *)entry_new(ENTRY_ROUTES, sizeof *copy, key);
+    *had = false;
+    for (size_t i = 0; copy && present && i < present->routes.count; i++) {
+        if (strcmp(present->routes.items[i].name, name) == 0) {
+            *had = true;
+        } else if (wm_vec_push(&copy->routes, present->routes.items[i]) != 0) {
+            entry_free(&copy->entry);
+            copy = NULL;
+        }
+    }
+    return copy;
+}
+
+static bool method_ok(const char *method)
+{
+    static const char *const methods[] = {"*",   "GET",    "HEAD",  "POST",
+                                          "PUT", "DELETE", "PATCH", "OPTIONS"};
+    for (unsigned i = 0; i < WM_COUNT_OF(methods); i++) {
+        if (strcmp(method, methods[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int catalogue_set_route(struct catalogue *catalogue, const char *tenant, const struct route *route,
+                        struct catalogue_change **out, struct wm_diag *diag)
+{
+    bool had;
+    int err = need_tenant(catalogue, tenant, diag);
+    err = err ? err : need_name("route", route->name, diag);
+    if (err) {
+        return err;
+    }
+    if (!method_ok(route->method)) {
+        return wm_diag_set(diag, WM_E_USAGE,
+                           "route %s: method: one of GET HEAD POST PUT DELETE PATCH OPTIONS *",
+                           route->name);
+    }
+    if (!route_path_ok(route->path)) {
+        return wm_diag_set(diag, WM_E_USAGE,
+                           "route %s: path: starts with a slash, may end in /*, and has no empty "
+                           "segments, no dots alone, no other star",
+                           route->name);
+    }
+    if (!function_ref_ok(route->function)) {
+        return wm_diag_set(diag, WM_E_USAGE, "route %s: function: NAME, NAME:ALIAS or NAME@VERSION",
+                           route->name);
+    }
+    struct routes_entry *entry = routes_without(catalogue, tenant, route->name, &had);
+    if (!entry) {
+        return wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
+    size_t at = 0;
+    while (at < entry->routes.count && route_order(&entry->routes.items[at], route) < 0) {
+        at++;
+    }
+    if (at < entry->routes.count && route_order(&entry->routes.items[at], route) == 0) {
+        err = wm_diag_set(diag, WM_E_BUSY, "route %s: route %s has the same method and path",
+                          route->name, entry->routes.items[at].name);
+    } else if (entry->routes.count >= CATALOGUE_ROUTES_MAX) {
+        err = wm_diag_set(diag, WM_E_LIMIT, "route %s: there are %u already", route->name,
+                          CATALOGUE_ROUTES_MAX);
+    } else if (wm_vec_push(&entry->routes, *route) != 0) {
+        err = wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
+    if (err) {
+        entry_free(&entry->entry);
+        return err;
+    }
+    memmove(&entry->routes.items[at + 1], &entry->routes.items[at],
+            (entry->routes.count - 1 - at) * sizeof *entry->routes.items);
+    entry->routes.items[at] = *route;
+    return change_put(catalogue, &entry->entry, out, diag);
+}
+
+int catalogue_remove_route(struct catalogue *catalogue, const char *tenant, const char *name,
+                           struct catalogue_change **out, struct wm_diag *diag)
+{
+    bool had;
+    char shown[80];
+    int err = need_tenant(catalogue, tenant, diag);
+    if (err) {
+        return err;
+    }
+    struct routes_entry *entry = routes_without(catalogue, tenant, name, &had);
+    if (!entry || !had) {
+        entry_free(entry ? &entry->entry : NULL);
+        return entry ? wm_diag_set(diag, WM_E_NOT_FOUND, "route %s: there is none",
+                                   wm_diag_quote(shown, sizeof shown, name, strlen(name)))
+                     : wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
+    return change_put(catalogue, &entry->entry, out, diag);
+}
+
+static struct crons_entry *crons_without(struct catalogue *catalogue, const char *tenant,
+                                         const char *name, bool *had)
+{
+    struct wm_view key = wm_view_str(tenant);
+    const struct crons_entry *present = entry_find(catalogue, ENTRY_CRONS, key);
+    struct crons_entry *copy = (void *)entry_new(ENTRY_CRONS, sizeof *copy, key);
+    *had = false;
+    for (size_t i = 0; copy && present && i < present->crons.count; i++) {
+        if (strcmp(present->crons.items[i].name, name) == 0) {
+            *had = true;
+        } else if (push_cron(copy, &present->crons.items[i]) != 0) {
+            entry_free(&copy->entry);
+            copy = NULL;
+        }
+    }
+    return copy;
+}
+
+int catalogue_set_cron(struct catalogue *catalogue, const char *tenant,
+                       const struct cron_trigger *trigger, struct catalogue_change **out,
+                       struct wm_diag *diag)
+{
+    bool had;
+    int err = need_tenant(catalogue, tenant, diag);
+    err = err ? err : need_name("cron", trigger->name, diag);
+    if (err) {
+        return err;
+    }
+    if (!function_ref_ok(trigger->function)) {
+        return wm_diag_set(diag, WM_E_USAGE, "cron %s: function: NAME, NAME:ALIAS or NAME@VERSION",
+                           trigger->name);
+    }
+    if (strlen(trigger->input) > CATALOGUE_CRON_INPUT_MAX) {
+        return wm_diag_set(diag, WM_E_LIMIT, "cron %s: input of more than %u bytes", trigger->name,
+                           CATALOGUE_CRON_INPUT_MAX);
+    }
+    struct crons_entry *entry = crons_without(catalogue, tenant, trigger->name, &had);
+    if (!entry) {
+        return wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
+    err = entry->crons.count >= CATALOGUE_CRONS_MAX ? WM_E_LIMIT : push_cron(entry, trigger);
+    if (err) {
+        entry_free(&entry->entry);
+        return wm_diag_set(diag, err, "cron %s: %s", trigger->name,
+                           err == WM_E_LIMIT ? "there are as many as there may be" : "no memory");
+    }
+    return change_put(catalogue, &entry->entry, out, diag);
+}
+
+int catalogue_remove_cron(struct catalogue *catalogue, const char *tenant, const char *name,
+                          struct catalogue_change **out, struct wm_diag *diag)
+{
+    bool had;
+    char shown[80];
+    int err = need_tenant(catalogue, tenant, diag);
+    if (err) {
+        return err;
+    }
+    struct crons_entry *entry = crons_without(catalogue, tenant, name, &had);
+    if (!entry || !had) {
+        entry_free(entry ? &entry->entry : NULL);
+        return entry ? wm_diag_set(diag, WM_E_NOT_FOUND, "cron %s: there is none",
+                                   wm_diag_quote(shown, sizeof shown, name, strlen(name)))
+                     : wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
+    return change_put(catalogue, &entry->entry, out, diag);
+}
