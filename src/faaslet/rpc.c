@@ -316,6 +316,11 @@ size_t rpc_reply_bytes(const struct rpc_request *request)
     return request->server->reply.len;
 }
 
+uint8_t *rpc_reply_start(struct rpc_request *request)
+{
+    return request->server->reply.bytes;
+}
+
 void rpc_reply_cut(struct rpc_request *request, size_t len)
 {
     WM_ASSERT(len <= request->server->reply.len);

@@ -77,6 +77,7 @@ WM_MUST_CHECK int rpc_reply_add(struct rpc_request *request, struct wm_view byte
 /* `len` bytes at the reply's end for the handler to fill; valid until the next rpc_reply_*. */
 WM_MUST_CHECK int rpc_reply_room(struct rpc_request *request, size_t len, uint8_t **out);
 size_t rpc_reply_bytes(const struct rpc_request *request);
+uint8_t *rpc_reply_start(struct rpc_request *request);       /* valid as above */
 void rpc_reply_cut(struct rpc_request *request, size_t len); /* back to the first `len` bytes */
 void rpc_reply_pass(struct rpc_request *request, int fd);    /* taken over; the last one counts */
 typedef int rpc_handle_fn(void *self, struct rpc_request *request);
