@@ -49,7 +49,7 @@ int triggers_check(const char *schedule, struct wm_diag *diag)
 {
 #if HAVE_CRON
     struct cron cron;
-    return cron_parse(schedule, &cron, diag);
+    return cron_parse(wm_view_str(schedule), &cron, diag);
 #else
     (void)schedule;
     return wm_diag_set(diag, WM_E_MISSING, "cron: this node is built without cron triggers");
@@ -148,7 +148,7 @@ static void add(void *self, const char *tenant, const struct cron_trigger *from)
     memcpy(trigger->function, from->function, sizeof trigger->function);
     trigger->input = wm_strdup(from->input);
 #if HAVE_CRON
-    int err = cron_parse(from->schedule, &trigger->cron, NULL);
+    int err = cron_parse(wm_view_str(from->schedule), &trigger->cron, NULL);
 #else
     int err = WM_E_MISSING;
 #endif
