@@ -132,8 +132,20 @@ static int snapshot(void *self, struct function_version *version, struct wm_diag
     return workers_snapshot(calls->workers, version, diag);
 }
 
-static int receipt(void *self, uint64_t second, uint32_t index, uint8_t **out, size_t *len,
-                   struct wm_diag *diag)
+/* Whether the record in a receipt of ours is this tenant's. */
+static bool concerns(struct wm_view bytes, const char *tenant)
+{
+    struct record_receipt receipt;
+    struct record record;
+    if (record_receipt_get(bytes, &receipt, NULL) != 0) {
+        return false;
+    }
+    struct cbor_reader reader = cbor_reader_of(receipt.record);
+    return record_get(&reader, &record) && wm_view_eq_str(record.tenant, tenant);
+}
+
+static int receipt(void *self, const char *tenant, uint64_t second, uint32_t index, uint8_t **out,
+                   size_t *len, struct wm_diag *diag)
 {
     struct node_calls *calls = self;
     uint8_t *bytes = wm_alloc(RECEIPT_BYTES_MAX);
@@ -141,6 +153,9 @@ static int receipt(void *self, uint64_t second, uint32_t index, uint8_t **out, s
         return wm_diag_set(diag, -ENOMEM, "receipt: %s", wm_error_text(-ENOMEM));
     }
     int rc = records_receipt(calls->records, second, index, bytes, len, diag);
+    if (rc == 0 && !concerns(wm_view_of(bytes, *len), tenant)) {
+        rc = wm_diag_set(diag, WM_E_NOT_FOUND, "receipt: no such call of this tenant");
+    }
     if (rc != 0) {
         wm_free(bytes);
         return rc;
