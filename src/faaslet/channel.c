@@ -58,7 +58,8 @@ struct channel {
     uint8_t *windows;
     int fd;
     /* The node's. */
-    uint32_t free_count, unrung;
+    bool unrung; /* submissions since the last ring */
+    uint32_t free_count;
     uint32_t free[CHANNEL_SLOTS]; /* used last, given first: its windows are warm */
     uint8_t state[CHANNEL_SLOTS];
     uint32_t used_in[CHANNEL_SLOTS];
@@ -188,7 +189,7 @@ void channel_submit(struct channel *channel, uint32_t slot, const struct channel
     shared->slots[slot].call = *call;
     shared->submissions[channel->submitted % CHANNEL_SLOTS] = slot;
     atomic_store_explicit(&shared->submitted.tail, ++channel->submitted, memory_order_release);
-    channel->unrung++;
+    channel->unrung = true;
 }
 
 static void futex_wake(_Atomic uint32_t *word, int count)
@@ -208,9 +209,10 @@ static void ring(struct shared *shared, int count)
 
 void channel_ring(struct channel *channel)
 {
-    if (channel->unrung != 0) {
-        ring(channel->shared, (int)channel->unrung);
-        channel->unrung = 0;
+    /* One is enough: it wakes others where there is work for them (executor.c). */
+    if (channel->unrung) {
+        ring(channel->shared, 1);
+        channel->unrung = false;
     }
 }
 
@@ -312,6 +314,18 @@ bool channel_take(struct channel *channel, uint32_t *slot, struct channel_call *
             return true;
         }
     }
+}
+
+uint32_t channel_pending(struct channel *channel)
+{
+    struct shared *shared = channel->shared;
+    return atomic_load_explicit(&shared->submitted.tail, memory_order_relaxed) -
+           atomic_load_explicit(&shared->submitted.head, memory_order_relaxed);
+}
+
+bool channel_has_sleepers(struct channel *channel)
+{
+    return atomic_load_explicit(&channel->shared->sleepers, memory_order_relaxed) != 0;
 }
 
 uint32_t channel_doorbell(struct channel *channel)

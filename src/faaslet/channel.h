@@ -80,7 +80,7 @@ uint32_t channel_take_slot(struct channel *channel);
 uint8_t *channel_input(struct channel *channel, uint32_t slot);        /* CALL_INPUT_BYTES_MAX */
 uint8_t *channel_request_text(struct channel *channel, uint32_t slot); /* CHANNEL_TEXT_BYTES */
 void channel_submit(struct channel *channel, uint32_t slot, const struct channel_call *call);
-/* Wakes sleeping executors, as many as there were submissions since: once after a batch. */
+/* Wakes a sleeping executor, if there were submissions since: once after a batch. */
 void channel_ring(struct channel *channel);
 /* The next completed call: 1 and its slot, result (copied, checked) and views into its windows; 0:
  * none; WM_E_MALFORMED. */
@@ -96,6 +96,8 @@ void channel_free_slot(struct channel *channel, uint32_t slot);
 
 /* --- The worker's side, any thread --- */
 
+uint32_t channel_pending(struct channel *channel); /* submitted and not taken, about */
+bool channel_has_sleepers(struct channel *channel);
 /* Takes a submitted call: false, none. */
 bool channel_take(struct channel *channel, uint32_t *slot, struct channel_call *call);
 /* For sleeping: the doorbell's value before one last look, and waiting for it to change. *stop of

@@ -25,6 +25,8 @@
 /* Calls shorter than this are billed by the wall clock: reading a thread's own clock costs a system
  * call. */
 #define SHORT_CALL_NS INT64_C(1000000)
+/* More work than this in the ring wakes another executor. */
+#define SHARE_NS INT64_C(100000)
 
 static void futex_wake_all(_Atomic uint32_t *word)
 {
@@ -240,6 +242,7 @@ static void bill(struct executor *executor, struct faaslet_call *call,
     int64_t inlined_ns = executor->inlined_ns - inlined_before_ns;
     int64_t own_ns = wall_ns - inlined_ns;
     usage->wall_ns = (uint64_t)wall_ns;
+    executor->mean_ns += (wall_ns - executor->mean_ns) / 8;
     if (wall_ns < SHORT_CALL_NS) {
         executor->short_ns += own_ns;
         usage->cpu_ns = (uint64_t)own_ns;
@@ -568,6 +571,16 @@ struct rpc_client *executor_rpc(struct executor *executor)
     return executor->rpc;
 }
 
+/* Whether what waits is worth another thread: a hand-over costs more than a short call takes. */
+static void share_work(struct executor *executor)
+{
+    struct channel *channel = executor->executors->config.channel;
+    int64_t waiting_ns = channel_pending(channel) * executor->mean_ns;
+    if (waiting_ns > SHARE_NS && channel_has_sleepers(channel)) {
+        channel_wake(channel, 1);
+    }
+}
+
 static void *executor_main(void *arg)
 {
     struct executor *executor = arg;
@@ -581,6 +594,7 @@ static void *executor_main(void *arg)
         if (chained) {
             run_chained(executor, chained, 0);
         } else if (channel_take(channel, &slot, &call)) {
+            share_work(executor);
             run_channel(executor, slot, &call);
         } else if (!atomic_load(&executors->stopping)) {
             channel_wait(channel, seen);

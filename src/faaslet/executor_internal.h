@@ -32,6 +32,7 @@ struct executor {
     /* Billing: the thread's own clock at the last look, what short calls took since, and what calls
      * that were run inside others took in all. */
     int64_t cpu_ns, short_ns, inlined_ns;
+    int64_t mean_ns; /* of a call's wall time, lately */
     uint64_t calls, chained, inlined;
 };
 

@@ -61,8 +61,11 @@ static void *watchdog_main(void *arg)
         if (stopping) {
             return NULL;
         }
-        if (atomic_load(&executors->queued) != 0) {
-            channel_wake(executors->config.channel, 1); /* a first chained call, not awaited yet */
+        /* A first chained call that is not awaited yet, or calls behind one that takes longer than
+         * those before it did. */
+        if (atomic_load(&executors->queued) != 0 ||
+            channel_pending(executors->config.channel) != 0) {
+            channel_wake(executors->config.channel, 1);
             any = true;
         }
         atomic_store(&executors->realtime_offset_ns, host_realtime_ns() - now_ns);
