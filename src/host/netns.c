@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/class.h>
@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -574,6 +575,30 @@ static void delete_veth(struct nl_sock *sock, struct place *place)
     }
 }
 
+/* The outside end gets its carrier when the inside one goes up, and the kernel starts its queue a
+ * moment later; a packet that it sends before is dropped, and a second is lost until TCP tries
+ * again. After half a second of waiting that is the lesser evil. */
+static int wait_for_carrier(struct nl_sock *sock, int index)
+{
+    const struct timespec wait = {0, 1000000};
+    for (int tries = 0; tries < 500; tries++) {
+        struct rtnl_link *link;
+        int err = wm_fault_here(WM_FAULT_IO)
+                      ? -EIO
+                      : from_netlink(rtnl_link_get_kernel(sock, index, NULL, &link));
+        if (err) {
+            return err;
+        }
+        bool is_up = rtnl_link_get_operstate(link) == IF_OPER_UP;
+        rtnl_link_put(link);
+        if (is_up) {
+            break;
+        }
+        nanosleep(&wait, NULL);
+    }
+    return 0;
+}
+
 static void unmake(struct host_net *net, struct place *place)
 {
     delete_veth(net->outside, place);
@@ -662,6 +687,7 @@ static int make(struct host_net *net, unsigned index, struct wm_diag *diag)
         err = set_up(place->inside, LOOPBACK_INDEX);
         err = err ? err : set_up(net->outside, place->outside_index);
         err = err ? err : set_up(place->inside, place->inside_index);
+        err = err ? err : wait_for_carrier(net->outside, place->outside_index);
     }
     if (!err) {
         what = "adding the routes";

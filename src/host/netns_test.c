@@ -123,7 +123,7 @@ static int listens(void *arg)
     return 0;
 }
 
-/* 0 or the error; at most half a second. */
+/* 0 or the error; waits longer than TCP does until it tries a second time. */
 static int connects(void *arg)
 {
     struct place_of_socket *at = arg;
@@ -136,7 +136,7 @@ static int connects(void *arg)
     struct pollfd ready = {.fd = at->fd, .events = POLLOUT};
     socklen_t len = sizeof err;
     if (err == EINPROGRESS) {
-        if (poll(&ready, 1, 500) == 0) {
+        if (poll(&ready, 1, 2500) == 0) {
             return -ETIMEDOUT;
         }
         getsockopt(at->fd, SOL_SOCKET, SO_ERROR, &err, &len);
