@@ -439,14 +439,31 @@ static int for_each_address(struct nl_sock *sock, int (*body)(void *arg, uint32_
     return err;
 }
 
-/* One of the host's. Those of the pools are behind the wall already, but for the gateway, which is
- * still used as one: the way to it is the interface's, not the route's. */
-static int prohibit_address(void *arg, uint32_t addr)
+struct routing {
+    const struct host_net_options *options;
+    struct place *place;
+};
+
+/* The way to one of the host's addresses. Those of the pools are behind the wall already, but for
+ * the gateway, which is still used as one when it is prohibited: the way to it is the interface's,
+ * not the route's. */
+static int route_address(void *arg, uint32_t addr)
 {
-    const struct place *place = arg;
-    bool is_loopback = addr >> 24 == 127;
-    bool is_pooled = network_of(addr, POOLS_BITS) == POOLS_NET && addr != place->ns.outside_addr;
-    int err = is_loopback || is_pooled ? 0 : add_route(place->inside, addr, 32, 0, 0);
+    const struct routing *routing = arg;
+    const struct host_net_options *options = routing->options;
+    const struct place *place = routing->place;
+    bool is_gateway = addr == place->ns.outside_addr, is_loopback = addr >> 24 == 127;
+    bool is_pooled = network_of(addr, POOLS_BITS) == POOLS_NET ||
+                     (addr >= options->base && addr - options->base < options->count * 256);
+    int err = 0;
+    if (is_loopback || (is_pooled && !is_gateway)) {
+        return 0;
+    }
+    if (!options->host) {
+        err = add_route(place->inside, addr, 32, 0, 0);
+    } else if (!options->forward && !is_gateway) {
+        err = add_route(place->inside, addr, 32, place->ns.outside_addr, place->inside_index);
+    }
     return err == -EEXIST ? 0 : err;
 }
 
@@ -459,10 +476,8 @@ static int wall_inside(const struct host_net *net, struct place *place)
         int bits = cover_bits(options);
         err = add_route(place->inside, network_of(options->base, bits), bits, 0, 0);
     }
-    if (!err && !options->host) {
-        err = for_each_address(net->outside, prohibit_address, place);
-    }
-    return err;
+    struct routing routing = {options, place};
+    return err ? err : for_each_address(net->outside, route_address, &routing);
 }
 
 /* PREFIX-DIGITS. */
@@ -691,7 +706,9 @@ static int make(struct host_net *net, unsigned index, struct wm_diag *diag)
     }
     if (!err) {
         what = "adding the routes";
-        err = add_route(place->inside, 0, 0, place->ns.outside_addr, place->inside_index);
+        /* Where the host drops everything anyway, in silence, it is kinder to say so at once. */
+        uint32_t gateway = net->options.forward ? place->ns.outside_addr : 0;
+        err = add_route(place->inside, 0, 0, gateway, place->inside_index);
         err = err ? err : wall_inside(net, place);
     }
     if (err) {

@@ -1,7 +1,8 @@
 /* netns.h: network namespaces for workers, made over netlink.
  *
  *        the node's namespace                    a worker's namespace
- *     PREFIX-N  10.x.y.1/30  ---- veth ----  eth0  10.x.y.2/30, default route to .1
+ *     PREFIX-N  10.x.y.1/30  ---- veth ----  eth0  10.x.y.2/30, default route to .1 with `forward`,
+ *                                            else connects fail at once with EACCES
  *       htb: what it receives                  htb: what it sends
  *
  * Namespace N of a pool has the network base + 256 N; with the default base 10.200.0.0 that is
