@@ -25,9 +25,8 @@
  *
  * Needs CAP_SYS_ADMIN and CAP_NET_ADMIN; host_net_probe tells. Inputs: trusted (the node's
  * configuration). Threads: any; a pool has a lock. Errors: 0, negative errno, WM_E_*, and a
- * sentence. Costs:
- * below 1 ms to make one, tens of ms to put one back (the kernel's wait; others are not held up).
- */
+ * sentence. Cost: about 1 ms to make one, tens of ms to put one back (the kernel waits; others do
+ * not). */
 #ifndef WM_HOST_NETNS_H
 #define WM_HOST_NETNS_H
 

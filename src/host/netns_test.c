@@ -277,17 +277,22 @@ static double measure(int sender, int receiver, int ms)
     if (pthread_create(&thread, NULL, pushes, &stream) != 0) {
         return 0;
     }
-    int64_t start = host_monotonic_ns() + 300000000, now = 0;
+    /* From one arrival to another: what comes in lumps of 64 KiB would blur the ends. */
+    int64_t start = host_monotonic_ns() + 300000000, now = 0, first = 0, last = 0;
     uint64_t bytes = 0;
     while ((now = host_monotonic_ns()) < start + (int64_t)ms * 1000000) {
         struct pollfd ready = {.fd = receiver, .events = POLLIN};
         ssize_t got = poll(&ready, 1, 100) == 1 ? recv(receiver, block, sizeof block, 0) : 0;
-        bytes += now >= start && got > 0 ? (size_t)got : 0;
+        if (now >= start && got > 0) {
+            last = host_monotonic_ns();
+            bytes += first ? (size_t)got : 0;
+            first = first ? first : last;
+        }
     }
     stream.stop = true;
     shutdown(receiver, SHUT_RDWR);
     pthread_join(thread, NULL);
-    return (double)bytes * 8 / ((double)(now - start) / 1e9);
+    return last > first ? (double)bytes * 8 / ((double)(last - first) / 1e9) : 0;
 }
 
 /* A connection from inside to the host. */
