@@ -423,6 +423,24 @@ struct opening {
     bool kill_leftovers;
 };
 
+/* Another node that ends just now may remove the outer folder between the two steps. */
+static int make_folders(int own_fd, const char *prefix, int *folder_fd, int *prefix_fd)
+{
+    int err = 0;
+    for (unsigned tries = 0; tries < REMOVE_TRIES; tries++) {
+        err = make_folder(own_fd, FOLDER, folder_fd);
+        err = err ? err : make_folder(*folder_fd, prefix, prefix_fd);
+        if (err != -ENOENT) {
+            break;
+        }
+        if (*folder_fd >= 0) {
+            close(*folder_fd);
+            *folder_fd = -1;
+        }
+    }
+    return err;
+}
+
 /* The index of the hierarchy that is mounted there, opened when it is new; or negative. */
 static int open_dir(struct opening *opening, const struct mounted *mounted, const char *controller,
                     int version, const char *enabled, char *why)
@@ -437,8 +455,7 @@ static int open_dir(struct opening *opening, const struct mounted *mounted, cons
         return -1;
     }
     int own_fd = open(own_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), folder_fd = -1, fd = -1;
-    int err = own_fd < 0 ? -errno : make_folder(own_fd, FOLDER, &folder_fd);
-    err = err ? err : make_folder(folder_fd, opening->prefix, &fd);
+    int err = own_fd < 0 ? -errno : make_folders(own_fd, opening->prefix, &folder_fd, &fd);
     if (!err && enabled) {
         err = enable_path(own_fd, folder_fd, fd, enabled);
     }

@@ -358,6 +358,35 @@ TEST(bad_names_are_refused)
     host_cgroups_close(&groups);
 }
 
+/* Each of three processes makes and removes the folder that all of them share. */
+TEST(nodes_come_and_go_together)
+{
+    pid_t pid[3];
+    REQUIRE(open_groups());
+    bool any = groups.dir_count > 0;
+    unsigned dirs = groups.dir_count;
+    host_cgroups_close(&groups);
+    if (!any) {
+        SKIP("%s", why_not(HOST_CGROUP_WEIGHT));
+    }
+    for (int i = 0; i < 3; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0) {
+            for (int round = 0; round < 100; round++) {
+                if (!open_groups() || groups.dir_count != dirs) {
+                    _exit(1);
+                }
+                host_cgroups_close(&groups);
+            }
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        int status = -1;
+        CHECK(waitpid(pid[i], &status, 0) == pid[i] && status == 0);
+    }
+}
+
 TEST(every_kernel_call_can_fail)
 {
     struct host_cgroup group;
@@ -607,6 +636,6 @@ TEST_MAIN(TEST_CASE(report_names_every_part), TEST_CASE(weights_share_a_processo
           TEST_CASE(quota_throttles), TEST_CASE(memory_is_limited),
           TEST_CASE(processes_are_limited), TEST_CASE(groups_in_use_and_left_over),
           TEST_CASE(workers_that_outlive_their_node), TEST_CASE(bad_names_are_refused),
-          TEST_CASE(every_kernel_call_can_fail), TEST_CASE(version_2_files),
-          TEST_CASE(version_2_of_this_machine), TEST_CASE(version_2_without_controllers),
-          TEST_CASE(mount_tables_of_others))
+          TEST_CASE(nodes_come_and_go_together), TEST_CASE(every_kernel_call_can_fail),
+          TEST_CASE(version_2_files), TEST_CASE(version_2_of_this_machine),
+          TEST_CASE(version_2_without_controllers), TEST_CASE(mount_tables_of_others))

@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/class.h>
@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -438,14 +439,31 @@ static int for_each_address(struct nl_sock *sock, int (*body)(void *arg, uint32_
     return err;
 }
 
-/* One of the host's. Those of the pools are behind the wall already, but for the gateway, which is
- * still used as one: the way to it is the interface's, not the route's. */
-static int prohibit_address(void *arg, uint32_t addr)
+struct routing {
+    const struct host_net_options *options;
+    struct place *place;
+};
+
+/* The way to one of the host's addresses. Those of the pools are behind the wall already, but for
+ * the gateway, which is still used as one when it is prohibited: the way to it is the interface's,
+ * not the route's. */
+static int route_address(void *arg, uint32_t addr)
 {
-    const struct place *place = arg;
-    bool is_loopback = addr >> 24 == 127;
-    bool is_pooled = network_of(addr, POOLS_BITS) == POOLS_NET && addr != place->ns.outside_addr;
-    int err = is_loopback || is_pooled ? 0 : add_route(place->inside, addr, 32, 0, 0);
+    const struct routing *routing = arg;
+    const struct host_net_options *options = routing->options;
+    const struct place *place = routing->place;
+    bool is_gateway = addr == place->ns.outside_addr, is_loopback = addr >> 24 == 127;
+    bool is_pooled = network_of(addr, POOLS_BITS) == POOLS_NET ||
+                     (addr >= options->base && addr - options->base < options->count * 256);
+    int err = 0;
+    if (is_loopback || (is_pooled && !is_gateway)) {
+        return 0;
+    }
+    if (!options->host) {
+        err = add_route(place->inside, addr, 32, 0, 0);
+    } else if (!options->forward && !is_gateway) {
+        err = add_route(place->inside, addr, 32, place->ns.outside_addr, place->inside_index);
+    }
     return err == -EEXIST ? 0 : err;
 }
 
@@ -458,10 +476,8 @@ static int wall_inside(const struct host_net *net, struct place *place)
         int bits = cover_bits(options);
         err = add_route(place->inside, network_of(options->base, bits), bits, 0, 0);
     }
-    if (!err && !options->host) {
-        err = for_each_address(net->outside, prohibit_address, place);
-    }
-    return err;
+    struct routing routing = {options, place};
+    return err ? err : for_each_address(net->outside, route_address, &routing);
 }
 
 /* PREFIX-DIGITS. */
@@ -574,6 +590,30 @@ static void delete_veth(struct nl_sock *sock, struct place *place)
     }
 }
 
+/* The outside end gets its carrier when the inside one goes up, and the kernel starts its queue a
+ * moment later; a packet that it sends before is dropped, and a second is lost until TCP tries
+ * again. After half a second of waiting that is the lesser evil. */
+static int wait_for_carrier(struct nl_sock *sock, int index)
+{
+    const struct timespec wait = {0, 1000000};
+    for (int tries = 0; tries < 500; tries++) {
+        struct rtnl_link *link;
+        int err = wm_fault_here(WM_FAULT_IO)
+                      ? -EIO
+                      : from_netlink(rtnl_link_get_kernel(sock, index, NULL, &link));
+        if (err) {
+            return err;
+        }
+        bool is_up = rtnl_link_get_operstate(link) == IF_OPER_UP;
+        rtnl_link_put(link);
+        if (is_up) {
+            break;
+        }
+        nanosleep(&wait, NULL);
+    }
+    return 0;
+}
+
 static void unmake(struct host_net *net, struct place *place)
 {
     delete_veth(net->outside, place);
@@ -662,10 +702,13 @@ static int make(struct host_net *net, unsigned index, struct wm_diag *diag)
         err = set_up(place->inside, LOOPBACK_INDEX);
         err = err ? err : set_up(net->outside, place->outside_index);
         err = err ? err : set_up(place->inside, place->inside_index);
+        err = err ? err : wait_for_carrier(net->outside, place->outside_index);
     }
     if (!err) {
         what = "adding the routes";
-        err = add_route(place->inside, 0, 0, place->ns.outside_addr, place->inside_index);
+        /* Where the host drops everything anyway, in silence, it is kinder to say so at once. */
+        uint32_t gateway = net->options.forward ? place->ns.outside_addr : 0;
+        err = add_route(place->inside, 0, 0, gateway, place->inside_index);
         err = err ? err : wall_inside(net, place);
     }
     if (err) {

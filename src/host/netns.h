@@ -1,7 +1,8 @@
 /* netns.h: network namespaces for workers, made over netlink.
  *
  *        the node's namespace                    a worker's namespace
- *     PREFIX-N  10.x.y.1/30  ---- veth ----  eth0  10.x.y.2/30, default route to .1
+ *     PREFIX-N  10.x.y.1/30  ---- veth ----  eth0  10.x.y.2/30, default route to .1 with `forward`,
+ *                                            else connects fail at once with EACCES
  *       htb: what it receives                  htb: what it sends
  *
  * Namespace N of a pool has the network base + 256 N; with the default base 10.200.0.0 that is
@@ -24,9 +25,8 @@
  *
  * Needs CAP_SYS_ADMIN and CAP_NET_ADMIN; host_net_probe tells. Inputs: trusted (the node's
  * configuration). Threads: any; a pool has a lock. Errors: 0, negative errno, WM_E_*, and a
- * sentence. Costs:
- * below 1 ms to make one, tens of ms to put one back (the kernel's wait; others are not held up).
- */
+ * sentence. Cost: about 1 ms to make one, tens of ms to put one back (the kernel waits; others do
+ * not). */
 #ifndef WM_HOST_NETNS_H
 #define WM_HOST_NETNS_H
 
