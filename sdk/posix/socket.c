@@ -4,6 +4,7 @@
  * send, recv, shutdown, poll, select, read, write and close are wasi-libc's: the descriptor is an
  * ordinary one. */
 #pragma clang diagnostic ignored "-Weverything" /* as in posix.c */
+#pragma GCC visibility push(hidden) /* or --dlopen would keep all this, and its imports */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

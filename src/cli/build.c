@@ -21,6 +21,7 @@ struct request {
     size_t arg_count;
     const char *out;
     bool verbose, library, level, reactor, faaslet, cxx, any_source, no_link, debug;
+    bool shared, loads; /* a library for run-time loading; a program that loads such */
 };
 
 /* What each kind of build needs, with the package that has it. */
@@ -121,6 +122,10 @@ static int read_args(struct request *request, int argc, char **argv)
             request->faaslet = request->reactor = true;
             continue;
         }
+        if (strcmp(text, "--shared") == 0 || strcmp(text, "--dlopen") == 0) {
+            *(text[2] == 's' ? &request->shared : &request->loads) = true;
+            continue;
+        }
         if (text[0] != '-') {
             if (access(text, R_OK) != 0) {
                 return cli_error(CLI_USAGE, "%s: cannot be read: %m", text);
@@ -180,6 +185,13 @@ static void add(struct words *words, const char *word)
     words->at[words->count++] = word;
 }
 
+static void add_all(struct words *words, const char *const *flags, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        add(words, flags[i]);
+    }
+}
+
 static const char *const flags_always[] = {
     "--target=wasm32-wasi",
     /* The guests' headers and no others; ours for what they lack come before them. */
@@ -209,13 +221,95 @@ static const char *const flags_faaslet[] = {
     "-Wl,--export-table",
     "-Wl,--growable-table",
 };
-#define FLAGS_MAX 64 /* more than all of the above and what build() adds */
+/* A library keeps what is the program's as imports: the C library too, of which there must be one
+ * alone. */
+static const char *const flags_shared[] = {
+    "-shared",
+    "-nostdlib",
+    "-Wl,--experimental-pic", /* no warning */
+    "-Wl,--no-entry",
+    "-Wl,--export-if-defined=__wasm_call_ctors",
+    "-Wl,--unresolved-symbols=import-dynamic",
+    "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a",
+};
+/* What a program must have for them: a table that grows, its own functions, and of the C library
+ * what libraries commonly use, also where the program does not. */
+#define EXPORT(name) "-Wl,--export=" #name
+static const char *const flags_loads[] = {
+    "-Wl,--export-dynamic",
+    "-Wl,--export-table",
+    "-Wl,--growable-table",
+    EXPORT(__stack_pointer),
+    EXPORT(malloc),
+    EXPORT(calloc),
+    EXPORT(realloc),
+    EXPORT(free),
+    EXPORT(memcpy),
+    EXPORT(memmove),
+    EXPORT(memset),
+    EXPORT(memcmp),
+    EXPORT(memchr),
+    EXPORT(strlen),
+    EXPORT(strcmp),
+    EXPORT(strncmp),
+    EXPORT(strcpy),
+    EXPORT(strncpy),
+    EXPORT(strcat),
+    EXPORT(strchr),
+    EXPORT(strrchr),
+    EXPORT(strstr),
+    EXPORT(strdup),
+    EXPORT(strtol),
+    EXPORT(strtoul),
+    EXPORT(strtod),
+    EXPORT(strerror),
+    EXPORT(qsort),
+    EXPORT(bsearch),
+    EXPORT(abort),
+    EXPORT(exit),
+    EXPORT(getenv),
+    EXPORT(errno),
+    EXPORT(printf),
+    EXPORT(fprintf),
+    EXPORT(snprintf),
+    EXPORT(vsnprintf),
+    EXPORT(vfprintf),
+    EXPORT(puts),
+    EXPORT(putchar),
+    EXPORT(fputs),
+    EXPORT(fputc),
+    EXPORT(fopen),
+    EXPORT(fclose),
+    EXPORT(fread),
+    EXPORT(fwrite),
+    EXPORT(fgets),
+    EXPORT(fflush),
+    EXPORT(stdin),
+    EXPORT(stdout),
+    EXPORT(stderr),
+    EXPORT(open),
+    EXPORT(read),
+    EXPORT(write),
+    EXPORT(close),
+    EXPORT(time),
+    EXPORT(clock_gettime),
+    EXPORT(sin),
+    EXPORT(cos),
+    EXPORT(tan),
+    EXPORT(atan2),
+    EXPORT(exp),
+    EXPORT(log),
+    EXPORT(pow),
+    EXPORT(fmod),
+};
+#undef EXPORT
+#define FLAGS_MAX 160 /* more than all of the above and what build() adds */
 
 static int build(const struct request *request)
 {
     char clang[PATH_MAX], linker[PATH_MAX], use_linker[PATH_MAX + 16];
     char sdk[PATH_MAX - 32], sdk_include[PATH_MAX], sdk_source[PATH_MAX], sdk_top[PATH_MAX];
-    char sdk_sockets[PATH_MAX];
+    char sdk_sockets[PATH_MAX], sdk_dl[PATH_MAX];
     int status = check_tools(request, clang, linker);
     if (status) {
         return status;
@@ -228,6 +322,12 @@ static int build(const struct request *request)
     add(&words, clang);
     for (size_t i = 0; i < WM_COUNT_OF(flags_always); i++) {
         add(&words, flags_always[i]);
+    }
+    if (request->shared) {
+        add(&words, "-fPIC");
+    }
+    if (request->shared || request->loads) {
+        add(&words, "-fvisibility=default"); /* clang hides everything where nothing is shared */
     }
     if (!request->level) {
         add(&words, "-O2");
@@ -253,12 +353,14 @@ static int build(const struct request *request)
     }
     add(&words, "-idirafter");
     add(&words, GUEST_INCLUDE);
-    if (have_sdk && !request->no_link) {
+    if (have_sdk && !request->no_link && !request->shared) {
         snprintf(sdk_source, sizeof sdk_source, "%s/posix.c", sdk);
         add(&words, "-xc");
         add(&words, sdk_source);
         snprintf(sdk_sockets, sizeof sdk_sockets, "%s/socket.c", sdk);
         add(&words, sdk_sockets);
+        snprintf(sdk_dl, sizeof sdk_dl, "%s/dl.c", sdk);
+        add(&words, sdk_dl);
         add(&words, "-xnone");
     }
     for (size_t i = 0; i < request->arg_count; i++) {
@@ -268,15 +370,20 @@ static int build(const struct request *request)
         if (request->reactor) {
             add(&words, "-mexec-model=reactor");
         }
-        for (size_t i = 0; request->faaslet && i < WM_COUNT_OF(flags_faaslet); i++) {
-            add(&words, flags_faaslet[i]);
+        if (request->faaslet) {
+            add_all(&words, flags_faaslet, WM_COUNT_OF(flags_faaslet));
         }
-        if (request->cxx) {
-            add(&words, "-lc++");
-            add(&words, "-lc++abi");
+        if (request->shared) {
+            add_all(&words, flags_shared, WM_COUNT_OF(flags_shared));
+        } else {
+            if (request->cxx) {
+                add(&words, "-lc++");
+                add(&words, "-lc++abi");
+            }
+            add_all(&words, flags_link, WM_COUNT_OF(flags_link));
         }
-        for (size_t i = 0; i < WM_COUNT_OF(flags_link); i++) {
-            add(&words, flags_link[i]);
+        if (request->loads) {
+            add_all(&words, flags_loads, WM_COUNT_OF(flags_loads));
         }
         snprintf(use_linker, sizeof use_linker, "-fuse-ld=%s", linker);
         add(&words, use_linker);
@@ -325,8 +432,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
 
 static const struct cli_option options[] = {
     {'o', "output", "OUT.wasm", "the program"},
+    {258, "shared", NULL, "a library, for programs to load with dlopen"},
+    {259, "dlopen", NULL, "with --reactor: a program that loads libraries"},
     {256, "reactor", NULL, "no main: exports for run --invoke or an embedder"},
-    {258, "faaslet", NULL, "a function for a node: <faaslet.h>, no main"},
+    {260, "faaslet", NULL, "a function for a node: <faaslet.h>, no main"},
     {257, "verbose", NULL, "print the clang command"},
 };
 

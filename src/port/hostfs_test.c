@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/test.h"
+#include "libos/overlay.h"
 #include "port/machine.h"
 
 /* BASE/inside is given to the guest; BASE/secret and BASE/outside must stay out of its reach. */
@@ -740,7 +741,90 @@ TEST(opening_may_fail)
     clear();
 }
 
-TEST_MAIN(TEST_CASE(files_work), TEST_CASE(tree_changes_work), TEST_CASE(nothing_leads_out),
+struct union_seen {
+    unsigned count, wanted;
+    uint64_t cookie;
+    bool twice;
+    bool names[600];
+};
+
+static bool see_number(void *arg, const struct libos_dirent *entry)
+{
+    struct union_seen *seen = arg;
+    if (seen->wanted == 0) {
+        return false;
+    }
+    seen->wanted--;
+    seen->cookie = entry->next;
+    if (entry->name[0] == 'n') {
+        unsigned number = (unsigned)strtoul(entry->name + 1, NULL, 10);
+        seen->twice |= seen->names[number];
+        seen->names[number] = true;
+        seen->count++;
+    }
+    return true;
+}
+
+/* As a function has it: two folders of the host below, its own files above. */
+TEST(folders_under_an_overlay_stay_as_they_are)
+{
+    struct libos_file *lowers[2], *root, *dir;
+    struct wm_diag diag = WM_DIAG_INIT;
+    char name[32];
+    lowers[0] = new_tree(PORT_READ_ONLY);
+    REQUIRE(lowers[0]);
+    mkdir(at("common"), 0700);
+    mkdir(at("common/d"), 0700);
+    host_write("common/d/h", "h");
+    host_write("common/d/g", "hidden");
+    if (symlink("../../secret", at("common/d/out")) || symlink("/etc", at("common/etc"))) {
+        perror("symlink");
+    }
+    for (int i = 0; i < 600; i++) {
+        snprintf(name, sizeof name, "%s/d/n%d", i % 2 ? "common" : "inside", i);
+        host_write(name, "x");
+    }
+    REQUIRE(port_hostfs_open(&os, at("common"), PORT_READ_ONLY, &lowers[1], &diag) == 0);
+    struct libos_overlay_config config = {.lowers = lowers, .lower_count = 2};
+    REQUIRE(libos_overlay_new(&os, &config, &root) == 0);
+    libos_file_put(lowers[0]);
+    libos_file_put(lowers[1]);
+    for (int round = 0; round < 2; round++) {
+        CHECK_STR(content(root, "d/g"), "g");
+        CHECK_STR(content(root, "d/h"), "h");
+        CHECK_INT(make(root, "../secret", "x"), ==, -LIBOS_EESCAPE);
+        CHECK_STR(content(root, "d/out"), "-600");
+        CHECK_STR(content(root, "etc/passwd"), "-600");
+        CHECK_INT(make(root, "d/h", "mine"), ==, 0);
+        CHECK_INT(make(root, "new", "new"), ==, 0);
+        CHECK_INT(libos_remove(root, "f", false), ==, 0);
+        CHECK_INT(libos_rename(root, "d", root, "e"), ==, 0);
+        CHECK_STR(content(root, "e/h"), "mine");
+        CHECK_STR(content(root, "e/n7"), "x");
+        /* In pieces, while what was seen and what was not is written to. */
+        struct union_seen seen = {0};
+        REQUIRE(libos_open(root, "e", LIBOS_READ | LIBOS_DIRECTORY, &dir) == 0);
+        do {
+            seen.wanted = 7;
+            CHECK_INT(libos_readdir(dir, seen.cookie, see_number, &seen), ==, 0);
+            snprintf(name, sizeof name, "n%u", seen.count * 5 % 600);
+            CHECK_INT(make(dir, name, "longer"), ==, 0);
+        } while (seen.wanted == 0);
+        CHECK_INT(seen.count, ==, 600);
+        CHECK(!seen.twice);
+        libos_file_put(dir);
+        libos_overlay_reset(root);
+    }
+    CHECK_STR(host_read("inside/f"), "f");
+    CHECK_STR(host_read("common/d/h"), "h");
+    CHECK_STR(host_read("secret"), "secret");
+    CHECK_STR(host_read("inside/new"), "-");
+    libos_file_put(root);
+    clear();
+}
+
+TEST_MAIN(TEST_CASE(folders_under_an_overlay_stay_as_they_are), TEST_CASE(files_work),
+          TEST_CASE(tree_changes_work), TEST_CASE(nothing_leads_out),
           TEST_CASE(symlinks_do_not_lead_out), TEST_CASE(proc_magic_links_do_not_lead_out),
           TEST_CASE(proc_is_closed), TEST_CASE(rename_races_do_not_lead_out),
           TEST_CASE(fifos_never_wait), TEST_CASE(devices_are_chosen),

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fault.h"
 #include "wasm/runtime.h"
+#include "wasm/table.h"
 
 #define PAGE_BYTES UINT64_C(4096)
 
@@ -122,4 +123,37 @@ int wasm_table_new(struct wasm_store *store, uint8_t elem_type, uint32_t min, ui
     store->host_tables = table;
     *out = table;
     return 0;
+}
+
+uint32_t wasm_table_size(const struct wasm_table *table)
+{
+    return (uint32_t)table->cells.size;
+}
+
+uint32_t wasm_table_grow(struct wasm_table *table, uint32_t delta)
+{
+    uint64_t old_size = table->cells.size;
+    if (old_size + delta > table->limit || !wasm_table_resize(table, old_size + delta)) {
+        return UINT32_MAX;
+    }
+    table->dirty = true;
+    return (uint32_t)old_size;
+}
+
+void wasm_table_set(struct wasm_table *table, uint32_t index, const struct wasm_func *func)
+{
+    WM_ASSERT(table->elem_type == WASM_FUNCREF && index < table->cells.size);
+    table->dirty = true;
+    table->cells.elems[index] = wasm_table_elem_of(table, (uint64_t)(uintptr_t)func);
+}
+
+uint32_t wasm_table_find(const struct wasm_table *table, uint32_t from,
+                         const struct wasm_func *func)
+{
+    for (uint64_t i = from; i < table->cells.size; i++) {
+        if (table->cells.elems[i].func == func) {
+            return (uint32_t)i;
+        }
+    }
+    return UINT32_MAX;
 }
