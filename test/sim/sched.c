@@ -139,6 +139,7 @@ struct sim {
     uint8_t *ledger; /* of each call: how it ended */
     uint64_t arrived, measure_from, beat_us;
     double rate_us; /* mean time between arrivals */
+    double arrive_us; /* of the next one: rounded to whole ones, many would be a larger load */
     uint32_t next_node;
     /* figures, of the second half */
     uint64_t started, warm_starts, messages, set_messages, hand_ons, looks;
@@ -695,8 +696,8 @@ static void on_arrive(struct sim *sim)
     call->arrived_us = sim->now_us;
     call->function = pick_function(sim);
     if (sim->arrived < sim->o.calls) {
-        push(sim, sim->now_us + (uint64_t)exponential(sim, sim->rate_us),
-             (struct event){.kind = ARRIVE});
+        sim->arrive_us += exponential(sim, sim->rate_us);
+        push(sim, (uint64_t)sim->arrive_us, (struct event){.kind = ARRIVE});
     }
     enter(sim, at);
 }
@@ -969,6 +970,7 @@ static struct figures run(const struct options *options)
         boot(&sim, i);
     }
     double length_us = sim.rate_us * (double)options->calls;
+    sim.arrive_us = 1;
     push(&sim, 1, (struct event){.kind = ARRIVE});
     if (options->nodes <= HEARTBEAT_NODES) {
         push(&sim, 0, (struct event){.kind = BEAT});
