@@ -138,7 +138,7 @@ struct sim {
     uint32_t calls_room, free_call, active;
     uint8_t *ledger; /* of each call: how it ended */
     uint64_t arrived, measure_from, beat_us;
-    double rate_us; /* mean time between arrivals */
+    double rate_us;   /* mean time between arrivals */
     double arrive_us; /* of the next one: rounded to whole ones, many would be a larger load */
     uint32_t next_node;
     /* figures, of the second half */
