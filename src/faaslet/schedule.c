@@ -160,6 +160,7 @@ struct schedule *schedule_init(void *memory, const struct schedule_config *confi
         s->pool[i].next = i + 1 < s->config.queue_max ? i + 1 : NONE;
     }
     s->free_function = s->free_waiting = 0;
+    s->load_ms = now_ms;
     s->ready = s->idle = (struct list){NONE, NONE};
 
     /* The first announcement need not settle. */
