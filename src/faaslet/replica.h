@@ -20,6 +20,9 @@
  * it. Reads and writes of this file are whole towards each other; a pull or a push may see half of
  * what is written through a mapping, or be seen in part.
  *
+ * A mapping that is to be written whole is not pulled first; what keeps a lazy pull for somebody
+ * else from undoing what is being written there is replica_adopt.
+ *
  * A transfer that failed leaves everything dirty that was dirty, and nothing pulled that was not.
  *
  * Errors: those of tier.h; WM_E_INVALID: a range beyond the end; -ENOMEM; -EINTR: io->stop said so
@@ -71,6 +74,13 @@ bool replica_is_clean(struct replica *replica);
 /* Lazy pull of the range. */
 WM_MUST_CHECK int replica_ensure(struct replica *replica, struct replica_io *io, uint64_t offset,
                                  uint64_t len, struct wm_diag *diag);
+/* For a mapping whose holder will write all of the range: chunks that lie in it count as pulled,
+ * though nothing was, until the holder is done; those at its ends that it covers in part are
+ * pulled. replica_release, with the same range, ends that: chunks that were not written whole by
+ * then (as told by replica_dirty) are to be pulled again. */
+WM_MUST_CHECK int replica_adopt(struct replica *replica, struct replica_io *io, uint64_t offset,
+                                uint64_t len, struct wm_diag *diag);
+void replica_release(struct replica *replica, uint64_t offset, uint64_t len);
 WM_MUST_CHECK int replica_read(struct replica *replica, struct replica_io *io, uint64_t offset,
                                uint8_t *out, uint64_t len, struct wm_diag *diag);
 WM_MUST_CHECK int replica_write(struct replica *replica, struct replica_io *io, uint64_t offset,

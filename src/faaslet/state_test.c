@@ -423,6 +423,61 @@ TEST(a_lazy_pull_leaves_what_was_written)
     end_world();
 }
 
+/* Somebody fills a part through a mapping that was not pulled, while others read beside it. */
+TEST(what_is_being_written_whole_is_not_undone)
+{
+    static uint8_t content[4 * CHUNK], got[CHUNK];
+    REQUIRE(begin_world());
+    struct local_tier *node = node_new(NULL);
+    struct runner a, b;
+    REQUIRE(node && runner_init(&a, node) && runner_init(&b, node));
+    memset(content, 'g', sizeof content);
+    global_put("k", sizeof content, 0, content, sizeof content);
+    uint32_t from = CHUNK / 2, len = 2 * CHUNK + CHUNK / 2;
+    uint32_t at = (uint32_t)CALL(&a, "state_map", "k", from, len, STATE_MAP_NO_PULL);
+    uint8_t *bytes = mapped(&a, at, len);
+    REQUIRE(bytes);
+    CHECK_INT(a.usage.state_bytes_pulled, ==, CHUNK); /* the one that it covers in part */
+    memset(bytes, 'a', len);
+    for (uint32_t chunk = 0; chunk < 4; chunk++) {
+        CHECK_INT(read_bytes(&b, "k", chunk * CHUNK, got, CHUNK), ==, CHUNK);
+        CHECK_INT(got[0], ==, chunk == 1 || chunk == 2 ? 'a' : 'g');
+        CHECK_INT(got[CHUNK - 1], ==, chunk == 3 ? 'g' : 'a');
+    }
+    CHECK_INT(b.usage.state_bytes_pulled, ==, CHUNK);
+    CHECK(bytes[0] == 'a' && memcmp(bytes, bytes + 1, len - 1) == 0);
+    CHECK_INT(CALL(&a, "state_dirty", "k", from, len), ==, 0);
+    CHECK_INT(CALL(&a, "state_push", "k", 0, 0), ==, 0);
+    CHECK_INT(a.usage.state_bytes_pushed, ==, len);
+    REQUIRE(global_get("k", 0, content, sizeof content));
+    CHECK(content[from - 1] == 'g' && content[from] == 'a' && content[3 * CHUNK] == 'g');
+    REQUIRE(runner_next(&a));
+    CHECK_INT(read_bytes(&b, "k", CHUNK, got, CHUNK), ==, CHUNK);
+    CHECK_INT(b.usage.state_bytes_pulled, ==, CHUNK); /* nothing again */
+    /* One that ends without a word has written nothing, as far as anybody knows. */
+    memset(content, 'g', sizeof content);
+    global_put("dead", sizeof content, 0, content, sizeof content);
+    at = (uint32_t)CALL(&a, "state_map", "dead", 0, 0, STATE_MAP_NO_PULL);
+    uint8_t *dead = mapped(&a, at, sizeof content);
+    REQUIRE(dead);
+    memset(dead, 'x', sizeof content);
+    CHECK_INT(a.usage.state_bytes_pulled, ==, 0);
+    REQUIRE(runner_next(&a));
+    for (uint32_t chunk = 0; chunk < 4; chunk++) {
+        CHECK_INT(read_bytes(&b, "dead", chunk * CHUNK, got, CHUNK), ==, CHUNK);
+        CHECK(got[0] == 'g' && memcmp(got, got + 1, CHUNK - 1) == 0);
+    }
+    /* Written whole by a copy: nothing is left to be pulled. */
+    global_put("copy", sizeof content, 0, content, sizeof content);
+    CHECK_INT(write_bytes(&a, "copy", CHUNK, content, CHUNK), ==, 0);
+    CHECK_INT(read_bytes(&a, "copy", CHUNK, got, CHUNK), ==, CHUNK);
+    CHECK_INT(a.usage.state_bytes_pulled, ==, 0);
+    runner_fini(&a);
+    runner_fini(&b);
+    local_tier_free(node);
+    end_world();
+}
+
 /* Two nodes write every other byte of the same value: with anything coarser than bytes one of them
  * would overwrite the other. More runs than one write may have. */
 TEST(pushes_of_two_nodes_do_not_touch_each_other)
@@ -1236,6 +1291,7 @@ TEST(hogwild_loses_no_update)
 TEST_MAIN(TEST_CASE(a_value_is_written_read_pushed_and_shared),
           TEST_CASE(mappings_are_shared_pulled_lazily_and_made_once),
           TEST_CASE(no_two_values_lie_in_one_page), TEST_CASE(a_lazy_pull_leaves_what_was_written),
+          TEST_CASE(what_is_being_written_whole_is_not_undone),
           TEST_CASE(pushes_of_two_nodes_do_not_touch_each_other),
           TEST_CASE(a_masked_push_moves_what_the_mask_names), TEST_CASE(lists_and_counters),
           TEST_CASE(local_locks_belong_to_calls), TEST_CASE(a_call_that_is_to_end_stops_waiting),
