@@ -132,14 +132,8 @@ struct replica *replica_ref(struct replica *replica)
     return replica;
 }
 
-void replica_put(struct replica *replica)
+void replica_free(struct replica *replica)
 {
-    if (!replica || atomic_fetch_sub_explicit(&replica->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    replica_gone_fn *gone = replica->gone;
-    void *self = replica->gone_self;
-    uint64_t region_bytes = replica_region_bytes(replica->bytes);
     wasm_region_put(replica->region);
     dirty_fini(&replica->dirty);
     pthread_rwlock_destroy(&replica->content);
@@ -148,8 +142,17 @@ void replica_put(struct replica *replica)
     wm_free(replica->pulled);
     wm_free(replica->adopted);
     wm_free(replica);
-    if (gone) {
-        gone(self, region_bytes);
+}
+
+void replica_put(struct replica *replica)
+{
+    if (!replica || atomic_fetch_sub_explicit(&replica->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (replica->gone) {
+        replica->gone(replica->gone_self, replica);
+    } else {
+        replica_free(replica);
     }
 }
 

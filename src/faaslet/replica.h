@@ -53,16 +53,17 @@ struct replica_io {
     uint64_t pulled_bytes, pushed_bytes; /* counted up */
 };
 
-/* Told when the last reference goes. */
-typedef void replica_gone_fn(void *self, uint64_t region_bytes);
+/* The last reference is gone: replica_free is this function's to call, now or later. */
+typedef void replica_gone_fn(void *self, struct replica *replica);
 
 /* `local`: there is no global copy yet; the replica's zero bytes are the value, and the first push
  * makes the global copy, dirty or not. Otherwise all of it is still to be pulled. bytes up to
- * TIER_VALUE_BYTES_MAX. `gone` may be NULL. */
+ * TIER_VALUE_BYTES_MAX. `gone` NULL: freed with the last reference. */
 WM_MUST_CHECK int replica_new(uint64_t bytes, bool local, replica_gone_fn *gone, void *gone_self,
                               struct replica **out, struct wm_diag *diag);
 struct replica *replica_ref(struct replica *replica);
 void replica_put(struct replica *replica); /* NULL allowed */
+void replica_free(struct replica *replica);
 /* What a replica of so many bytes takes of memory. */
 uint64_t replica_region_bytes(uint64_t bytes);
 

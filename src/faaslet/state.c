@@ -106,6 +106,7 @@ void state_session_end(struct state_session *session)
         local_tier_put(mapping->key);
     }
     session->mappings.count = 0;
+    local_tier_tidy(session->local, session->tier);
     session->tier = NULL;
     session->usage = NULL;
 }
@@ -149,6 +150,7 @@ static int end(struct operation *op, int rc)
         session->usage->state_bytes_pushed += op->io.pushed_bytes;
     }
     local_tier_put(op->key);
+    local_tier_tidy(session->local, session->tier);
     return rc == 0 ? 0 : wm_diag_default(&session->diag, rc, "state");
 }
 
