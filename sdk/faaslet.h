@@ -129,10 +129,14 @@ FAASLET_IMPORT(state_delete) int32_t faaslet_state_delete(const char *key, uint3
 
 /* Maps [offset, offset + len) of the replica into this memory and returns its address; the same
  * bytes for every Faaslet of the tenant on this node, without a copy. The range is pulled first.
- * Writes through the pointer must be told by faaslet_state_dirty before a push. len 0: to the end.
- * NULL on an error, which faaslet_state_map_error tells. */
+ * Writes through the pointer must be told by faaslet_state_dirty before a push; until then a pull,
+ * also by another Faaslet, may undo them. The same range is mapped once for a call: asking again
+ * costs little. len 0: to the end. NULL on an error, which faaslet_state_map_error tells.
+ * No pull: whatever the replica has, for ranges that are written whole. Until they are told to be
+ * dirty, or this call ends, nobody's reading undoes what is written there; chunks of 64 KiB that
+ * the range covers in part are pulled all the same, because others may need the rest of them. */
 #define FAASLET_MAP_READ_ONLY 1u /* a write traps */
-#define FAASLET_MAP_NO_PULL 2u   /* whatever the replica has: for values that are written whole */
+#define FAASLET_MAP_NO_PULL 2u
 FAASLET_IMPORT(state_map)
 void *faaslet_state_map(const char *key, uint32_t key_len, uint32_t offset, uint32_t len,
                         uint32_t flags);
@@ -178,7 +182,8 @@ FAASLET_IMPORT(state_add)
 int32_t faaslet_state_add(const char *key, uint32_t key_len, int64_t delta, int64_t *out);
 
 /* Locks. Local ones order the Faaslets of this node, global ones all of them. A lock belongs to the
- * call and ends with it. Local: 0; -ETIMEDOUT; -EDEADLK: held by this call already. */
+ * call and ends with it. Local: 0; -ETIMEDOUT; -EDEADLK: held by this call already. Unlock of what
+ * this call does not hold: -EINVAL. */
 #define FAASLET_LOCK_READ 0u
 #define FAASLET_LOCK_WRITE 1u
 FAASLET_IMPORT(state_lock)

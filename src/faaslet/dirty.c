@@ -247,6 +247,10 @@ bool dirty_next(const struct dirty_set *set, uint64_t *from, uint64_t *len)
     }
     while (at < set->bytes) {
         uint32_t chunk = (uint32_t)(at / DIRTY_CHUNK_BYTES);
+        if (start == UINT64_MAX && !set->chunks[chunk]) {
+            at = (uint64_t)(chunk + 1) * DIRTY_CHUNK_BYTES; /* most of a large value */
+            continue;
+        }
         uint64_t base = (uint64_t)chunk * DIRTY_CHUNK_BYTES;
         uint32_t found = find(set, chunk, (uint32_t)(at - base), start == UINT64_MAX);
         bool at_end = found == chunk_bytes(set, chunk);

@@ -27,6 +27,15 @@ struct tenant_account {
     uint8_t name[TIER_TENANT_BYTES_MAX];
 };
 
+/* What is known of a replica until its memory is free again. */
+struct account {
+    struct account *next; /* of those given up */
+    struct tenant_account *tenant;
+    struct replica *replica;
+    uint64_t region_bytes;
+    uint32_t shared_id; /* 0: it is not */
+};
+
 struct local_key {
     struct local_tier *local;
     struct tenant_account *tenant;
@@ -50,6 +59,8 @@ struct local_tier {
     struct local_key *buckets[BUCKETS];
     struct local_key *oldest, *newest;
     struct tenant_account *tenants;
+    struct account *given_up;
+    uint32_t last_id;
     uint64_t keys, replicas, bytes, evictions;
     _Atomic uint64_t pulled, pushed, mapped;
 };
@@ -143,16 +154,66 @@ static void drop_key(struct local_key *key)
     wm_free(key);
 }
 
-/* The replica's last reference is gone: its bytes are free. Called without the mutex. */
-static void replica_gone(void *self, uint64_t region_bytes)
+/* The replica's memory, where it has one, is free, and so are its bytes. Called without the mutex.
+ */
+static void close_account(struct account *account)
 {
-    struct tenant_account *tenant = self;
+    struct tenant_account *tenant = account->tenant;
     struct local_tier *local = tenant->local;
+    if (account->replica) {
+        replica_free(account->replica);
+    }
     pthread_mutex_lock(&local->mutex);
-    tenant->bytes -= region_bytes;
-    local->bytes -= region_bytes;
+    tenant->bytes -= account->region_bytes;
+    local->bytes -= account->region_bytes;
     local->replicas--;
     pthread_mutex_unlock(&local->mutex);
+    wm_free(account);
+}
+
+static void give_up(struct local_tier *local, struct account *account)
+{
+    pthread_mutex_lock(&local->mutex);
+    account->next = local->given_up;
+    local->given_up = account;
+    pthread_mutex_unlock(&local->mutex);
+}
+
+/* The replica's last reference is gone. What another process knows by its address must not become
+ * other memory before that one was told. Called without the mutex. */
+static void replica_gone(void *self, struct replica *replica)
+{
+    struct account *account = self;
+    account->replica = replica;
+    if (account->shared_id == 0) {
+        close_account(account);
+    } else {
+        give_up(account->tenant->local, account);
+    }
+}
+
+static struct account *take_given_up(struct local_tier *local)
+{
+    pthread_mutex_lock(&local->mutex);
+    struct account *account = local->given_up;
+    local->given_up = NULL;
+    pthread_mutex_unlock(&local->mutex);
+    return account;
+}
+
+void local_tier_tidy(struct local_tier *local, struct tier *tier)
+{
+    const struct local_tier_sharing *sharing = local->config.sharing;
+    struct account *account = sharing ? take_given_up(local) : NULL;
+    while (account) {
+        struct account *next = account->next;
+        if (sharing->unshare(sharing->self, tier, account->shared_id) == -EINTR) {
+            give_up(local, account);
+        } else {
+            close_account(account);
+        }
+        account = next;
+    }
 }
 
 /* Gives the longest unused clean replica up, of this tenant or (NULL) of any; false: there is none.
@@ -286,6 +347,12 @@ void local_tier_free(struct local_tier *local)
         drop_key(key);
         replica_put(replica);
     }
+    /* Whom they are shared with learns of the end by the end of the process. */
+    for (struct account *account = take_given_up(local); account;) {
+        struct account *next = account->next;
+        close_account(account);
+        account = next;
+    }
     WM_ASSERT(local->keys == 0 && local->replicas == 0);
     while (local->tenants) {
         struct tenant_account *tenant = local->tenants;
@@ -308,7 +375,8 @@ struct replica *local_key_peek(struct local_key *key)
 }
 
 /* Room for a region, counted as used on 0. */
-static int reserve(struct local_key *key, uint64_t region_bytes, struct wm_diag *diag)
+static int reserve(struct local_key *key, struct tier *tier, uint64_t region_bytes,
+                   struct wm_diag *diag)
 {
     struct local_tier *local = key->local;
     struct tenant_account *tenant = key->tenant;
@@ -331,10 +399,32 @@ static int reserve(struct local_key *key, uint64_t region_bytes, struct wm_diag 
                              tenant_full ? "the tenant's" : "the worker's",
                              (unsigned long long)(tenant_full ? local->config.tenant_bytes_max
                                                               : local->config.bytes_max));
+        } else if (local->given_up) {
+            pthread_mutex_unlock(&local->mutex);
+            local_tier_tidy(local, tier);
+            pthread_mutex_lock(&local->mutex);
         }
     }
     pthread_mutex_unlock(&local->mutex);
     return rc;
+}
+
+static void share(struct local_tier *local, struct tier *tier, struct account *account,
+                  struct replica *replica)
+{
+    const struct local_tier_sharing *sharing = local->config.sharing;
+    if (!sharing) {
+        return;
+    }
+    struct wasm_region *region = replica_region(replica);
+    uint64_t bytes;
+    const uint8_t *base = wasm_region_bytes(region, &bytes);
+    pthread_mutex_lock(&local->mutex);
+    uint32_t id = ++local->last_id;
+    pthread_mutex_unlock(&local->mutex);
+    if (sharing->share(sharing->self, tier, id, wasm_region_fd(region), base, bytes) == 0) {
+        account->shared_id = id;
+    }
 }
 
 static int make_replica(struct local_key *key, struct replica_io *io, uint64_t create_bytes,
@@ -356,15 +446,25 @@ static int make_replica(struct local_key *key, struct replica_io *io, uint64_t c
         return wm_diag_set(diag, WM_E_LIMIT, "state: a value of %llu bytes: at most 2 GiB",
                            (unsigned long long)bytes);
     }
-    rc = reserve(key, replica_region_bytes(bytes), diag);
+    struct account *account = wm_alloc_zero(1, sizeof *account);
+    if (!account) {
+        return wm_diag_set(diag, -ENOMEM, "state: %s", wm_error_text(-ENOMEM));
+    }
+    account->tenant = key->tenant;
+    account->region_bytes = replica_region_bytes(bytes);
+    local_tier_tidy(key->local, io->tier);
+    rc = reserve(key, io->tier, account->region_bytes, diag);
     if (rc != 0) {
+        wm_free(account);
         return rc;
     }
-    rc = replica_new(bytes, create, replica_gone, key->tenant, out, diag);
+    rc = replica_new(bytes, create, replica_gone, account, out, diag);
     if (rc != 0) {
-        replica_gone(key->tenant, replica_region_bytes(bytes));
+        close_account(account);
+        return rc;
     }
-    return rc;
+    share(key->local, io->tier, account, *out);
+    return 0;
 }
 
 int local_key_open(struct local_key *key, struct replica_io *io, uint64_t create_bytes,

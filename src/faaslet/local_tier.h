@@ -27,12 +27,25 @@
 struct local_tier;
 struct local_key;
 
+/* Where the global tier is another process that can map replicas, so that their bytes need not be
+ * copied to it: it is told of each region, on the thread and through the tier of whoever makes or
+ * gives up a replica. share: 0, or an error: this replica's bytes are copied then. unshare: no
+ * transfer uses the region any more, and its memory goes only after this returned; -EINTR: is asked
+ * again later. Ids are above 0 and not used twice. */
+struct local_tier_sharing {
+    void *self;
+    int (*share)(void *self, struct tier *tier, uint32_t id, int memfd, const void *base,
+                 uint64_t bytes);
+    int (*unshare)(void *self, struct tier *tier, uint32_t id);
+};
+
 struct local_tier_config {     /* 0: the default in [] */
     uint64_t bytes_max;        /* of all replicas [1 GiB] */
     uint64_t tenant_bytes_max; /* of one tenant's [bytes_max] */
     uint32_t keys_max;         /* [4096] */
     struct tier *renewals;     /* for the thread that renews locks alone; NULL: none are renewed */
     uint32_t lock_ttl_ms;      /* [LEASE_TTL_MS] */
+    const struct local_tier_sharing *sharing; /* outlives the local tier; NULL: none */
 };
 
 /* The config is copied; the tier it names outlives the local tier. */
@@ -45,6 +58,10 @@ void local_tier_free(struct local_tier *local);
 WM_MUST_CHECK int local_tier_take(struct local_tier *local, struct tier_key key,
                                   struct local_key **out, struct wm_diag *diag);
 void local_tier_put(struct local_key *key);
+
+/* Frees replicas that were given up, which with `sharing` takes a tier. Who makes replicas does
+ * this, too. */
+void local_tier_tidy(struct local_tier *local, struct tier *tier);
 
 struct tier_key local_key_name(const struct local_key *key); /* as long as the reference */
 struct key_lock *local_key_lock(struct local_key *key);

@@ -44,6 +44,8 @@ struct replica {
     uint32_t chunk_count;
     atomic_uint missing; /* chunks not pulled */
     _Atomic uint64_t *pulled;
+    /* For each chunk, how many adopted it while it was not pulled; NULL: nobody ever did. */
+    uint32_t *adopted;
 };
 
 typedef WM_VEC(struct tier_range) ranges_vec;
@@ -130,23 +132,27 @@ struct replica *replica_ref(struct replica *replica)
     return replica;
 }
 
-void replica_put(struct replica *replica)
+void replica_free(struct replica *replica)
 {
-    if (!replica || atomic_fetch_sub_explicit(&replica->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    replica_gone_fn *gone = replica->gone;
-    void *self = replica->gone_self;
-    uint64_t region_bytes = replica_region_bytes(replica->bytes);
     wasm_region_put(replica->region);
     dirty_fini(&replica->dirty);
     pthread_rwlock_destroy(&replica->content);
     pthread_mutex_destroy(&replica->meta);
     pthread_cond_destroy(&replica->changed);
     wm_free(replica->pulled);
+    wm_free(replica->adopted);
     wm_free(replica);
-    if (gone) {
-        gone(self, region_bytes);
+}
+
+void replica_put(struct replica *replica)
+{
+    if (!replica || atomic_fetch_sub_explicit(&replica->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (replica->gone) {
+        replica->gone(replica->gone_self, replica);
+    } else {
+        replica_free(replica);
     }
 }
 
@@ -375,6 +381,84 @@ int replica_ensure(struct replica *replica, struct replica_io *io, uint64_t offs
     return rc;
 }
 
+/* --- Ranges that are written whole --- */
+
+/* The chunks that lie in the range as a whole: [*first, *end). */
+static void whole_chunks(const struct replica *replica, uint64_t offset, uint64_t len,
+                         uint32_t *first, uint32_t *end)
+{
+    *first = (uint32_t)((offset + TIER_CHUNK_BYTES - 1) / TIER_CHUNK_BYTES);
+    *end = offset + len == replica->bytes ? replica->chunk_count
+                                          : (uint32_t)((offset + len) / TIER_CHUNK_BYTES);
+}
+
+/* Their content is here: written, or pulled. With `meta` held. */
+static void own_chunks(struct replica *replica, uint64_t offset, uint64_t len)
+{
+    uint32_t first, end;
+    whole_chunks(replica, offset, len, &first, &end);
+    for (uint32_t chunk = first; chunk < end; chunk++) {
+        set_pulled(replica, chunk);
+        if (replica->adopted) {
+            replica->adopted[chunk] = 0;
+        }
+    }
+}
+
+int replica_adopt(struct replica *replica, struct replica_io *io, uint64_t offset, uint64_t len,
+                  struct wm_diag *diag)
+{
+    int rc = check_range(replica, offset, len, diag);
+    if (rc != 0 || len == 0) {
+        return rc;
+    }
+    uint32_t first, end;
+    whole_chunks(replica, offset, len, &first, &end);
+    uint64_t first_whole = (uint64_t)first * TIER_CHUNK_BYTES;
+    uint64_t end_whole = (uint64_t)end * TIER_CHUNK_BYTES;
+    if (offset < first_whole) {
+        rc = replica_ensure(replica, io, offset, 1, diag);
+    }
+    if (rc == 0 && end_whole < offset + len) {
+        rc = replica_ensure(replica, io, offset + len - 1, 1, diag);
+    }
+    if (rc != 0 || first >= end) {
+        return rc;
+    }
+    rc = enter(replica, io, diag); /* no lazy pull of them is under way */
+    if (rc != 0) {
+        return rc;
+    }
+    if (!replica->adopted) {
+        replica->adopted = wm_alloc_zero(replica->chunk_count, sizeof *replica->adopted);
+        rc = replica->adopted ? 0 : wm_diag_set(diag, -ENOMEM, "state: %s", wm_error_text(-ENOMEM));
+    }
+    for (uint32_t chunk = first; rc == 0 && chunk < end; chunk++) {
+        if (replica->adopted[chunk] > 0 || !is_pulled(replica, chunk)) {
+            replica->adopted[chunk]++;
+            set_pulled(replica, chunk);
+        }
+    }
+    leave(replica);
+    return rc;
+}
+
+void replica_release(struct replica *replica, uint64_t offset, uint64_t len)
+{
+    uint32_t first, end;
+    whole_chunks(replica, offset, len, &first, &end);
+    pthread_mutex_lock(&replica->meta);
+    for (uint32_t chunk = first; replica->adopted && chunk < end; chunk++) {
+        /* 0: it was pulled before, or written whole since. */
+        if (replica->adopted[chunk] > 0 && --replica->adopted[chunk] == 0) {
+            atomic_fetch_and_explicit(&replica->pulled[chunk / 64], ~(UINT64_C(1) << chunk % 64),
+                                      memory_order_release);
+            atomic_fetch_add_explicit(&replica->missing, 1, memory_order_release);
+        }
+    }
+    pthread_mutex_unlock(&replica->meta);
+}
+
 /* --- Copies --- */
 
 int replica_read(struct replica *replica, struct replica_io *io, uint64_t offset, uint8_t *out,
@@ -411,6 +495,9 @@ int replica_write(struct replica *replica, struct replica_io *io, uint64_t offse
         pthread_mutex_lock(&replica->meta);
         bool wait = clashes(replica, offset, len);
         rc = wait ? 0 : dirty_add(&replica->dirty, offset, len);
+        if (!wait && rc == 0) {
+            own_chunks(replica, offset, len); /* nothing of them is left to be pulled */
+        }
         pthread_mutex_unlock(&replica->meta);
         if (bytes) {
             if (!wait && rc == 0) {
@@ -675,14 +762,7 @@ int replica_pull(struct replica *replica, struct replica_io *io, uint64_t offset
         dirty_merge(&replica->dirty, &taken);
     } else {
         io->pulled_bytes += len;
-        uint32_t first = (uint32_t)((offset + TIER_CHUNK_BYTES - 1) / TIER_CHUNK_BYTES);
-        for (uint32_t chunk = first; chunk < replica->chunk_count; chunk++) {
-            uint64_t end = (uint64_t)chunk * TIER_CHUNK_BYTES + chunk_len(replica, chunk);
-            if (end > offset + len) {
-                break;
-            }
-            set_pulled(replica, chunk);
-        }
+        own_chunks(replica, offset, len);
     }
     leave(replica);
     dirty_fini(&taken);

@@ -20,6 +20,9 @@
  * it. Reads and writes of this file are whole towards each other; a pull or a push may see half of
  * what is written through a mapping, or be seen in part.
  *
+ * A mapping that is to be written whole is not pulled first; what keeps a lazy pull for somebody
+ * else from undoing what is being written there is replica_adopt.
+ *
  * A transfer that failed leaves everything dirty that was dirty, and nothing pulled that was not.
  *
  * Errors: those of tier.h; WM_E_INVALID: a range beyond the end; -ENOMEM; -EINTR: io->stop said so
@@ -50,16 +53,17 @@ struct replica_io {
     uint64_t pulled_bytes, pushed_bytes; /* counted up */
 };
 
-/* Told when the last reference goes. */
-typedef void replica_gone_fn(void *self, uint64_t region_bytes);
+/* The last reference is gone: replica_free is this function's to call, now or later. */
+typedef void replica_gone_fn(void *self, struct replica *replica);
 
 /* `local`: there is no global copy yet; the replica's zero bytes are the value, and the first push
  * makes the global copy, dirty or not. Otherwise all of it is still to be pulled. bytes up to
- * TIER_VALUE_BYTES_MAX. `gone` may be NULL. */
+ * TIER_VALUE_BYTES_MAX. `gone` NULL: freed with the last reference. */
 WM_MUST_CHECK int replica_new(uint64_t bytes, bool local, replica_gone_fn *gone, void *gone_self,
                               struct replica **out, struct wm_diag *diag);
 struct replica *replica_ref(struct replica *replica);
 void replica_put(struct replica *replica); /* NULL allowed */
+void replica_free(struct replica *replica);
 /* What a replica of so many bytes takes of memory. */
 uint64_t replica_region_bytes(uint64_t bytes);
 
@@ -71,6 +75,13 @@ bool replica_is_clean(struct replica *replica);
 /* Lazy pull of the range. */
 WM_MUST_CHECK int replica_ensure(struct replica *replica, struct replica_io *io, uint64_t offset,
                                  uint64_t len, struct wm_diag *diag);
+/* For a mapping whose holder will write all of the range: chunks that lie in it count as pulled,
+ * though nothing was, until the holder is done; those at its ends that it covers in part are
+ * pulled. replica_release, with the same range, ends that: chunks that were not written whole by
+ * then (as told by replica_dirty) are to be pulled again. */
+WM_MUST_CHECK int replica_adopt(struct replica *replica, struct replica_io *io, uint64_t offset,
+                                uint64_t len, struct wm_diag *diag);
+void replica_release(struct replica *replica, uint64_t offset, uint64_t len);
 WM_MUST_CHECK int replica_read(struct replica *replica, struct replica_io *io, uint64_t offset,
                                uint8_t *out, uint64_t len, struct wm_diag *diag);
 WM_MUST_CHECK int replica_write(struct replica *replica, struct replica_io *io, uint64_t offset,

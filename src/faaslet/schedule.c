@@ -97,6 +97,7 @@ static struct schedule_config complete(const struct schedule_config *given)
     c.hops_max = or_default(c.hops_max, CALL_HOPS_MAX);
     c.hops_max = c.hops_max < CALL_HOPS_MAX ? c.hops_max : CALL_HOPS_MAX;
     c.wait_ms_max = or_default(c.wait_ms_max, 10000);
+    c.soon_ms = or_default(c.soon_ms, 5);
     c.idle_ms = or_default(c.idle_ms, 30000);
     c.ttl_ms = or_default(c.ttl_ms, 10000);
     c.settle_ms = or_default(c.settle_ms, 100);
@@ -159,6 +160,7 @@ struct schedule *schedule_init(void *memory, const struct schedule_config *confi
         s->pool[i].next = i + 1 < s->config.queue_max ? i + 1 : NONE;
     }
     s->free_function = s->free_waiting = 0;
+    s->load_ms = now_ms;
     s->ready = s->idle = (struct list){NONE, NONE};
 
     /* The first announcement need not settle. */
@@ -557,7 +559,7 @@ static struct schedule_decision decide(const struct schedule *s, const struct fu
         if (room_here(s) && idle_count(f) > 0 && f->queued == 0) {
             return simply(SCHEDULE_RUN, SCHEDULE_WHY_WARM);
         }
-        if (room_here(s) && few && may_wait) {
+        if (may_wait && (room_here(s) ? few : wait_of(s, f) <= c->soon_ms)) {
             return simply(SCHEDULE_QUEUE, SCHEDULE_WHY_SOON);
         }
         if (room_here(s) && may_grow(s, f) && (f->queued == 0 || may_wait)) {

@@ -22,7 +22,8 @@
  *
  *     1 not yet handed on, and the state's node has room            HAND_ON
  *     2 an idle Faaslet is here, and the node has room              RUN
- *     3 warm here with room, few calls in flight for each Faaslet   QUEUE
+ *     3 warm here with room, few calls in flight for each Faaslet;  QUEUE
+ *       or warm here without room, and the wait is at most soon_ms
  *     4 warm here with room, and one more Faaslet may be started    COLD
  *     5 others are warm and have room; the state is not here        HAND_ON, to one of them
  *     6 the node has room                                           COLD
@@ -80,6 +81,7 @@ struct schedule_config {       /* 0: the default in [] */
                                   starts in less time than most calls take; Faasm: 3] */
     uint32_t hops_max;         /* [CALL_HOPS_MAX]; more is taken as that */
     uint32_t wait_ms_max;      /* estimated wait that a call is accepted with [10,000] */
+    uint32_t soon_ms;          /* a wait for a warm Faaslet that no call is moved for [5] */
     uint32_t idle_ms;          /* a Faaslet not needed for so long is retired [30,000],
                                   after twice that at the latest */
     uint32_t ttl_ms;           /* of a set's member [10,000]; renewed after a third of it */

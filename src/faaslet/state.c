@@ -17,7 +17,7 @@ struct state_mapping {
     struct replica *replica;
     uint64_t offset, len;
     uint32_t at;
-    bool read_only;
+    bool read_only, adopted;
 };
 
 struct state_held {
@@ -98,10 +98,15 @@ void state_session_end(struct state_session *session)
         local_tier_put(held->key);
     }
     for (size_t i = 0; i < session->mappings.count; i++) {
-        replica_put(session->mappings.items[i].replica);
-        local_tier_put(session->mappings.items[i].key);
+        struct state_mapping *mapping = &session->mappings.items[i];
+        if (mapping->adopted) {
+            replica_release(mapping->replica, mapping->offset, mapping->len);
+        }
+        replica_put(mapping->replica);
+        local_tier_put(mapping->key);
     }
     session->mappings.count = 0;
+    local_tier_tidy(session->local, session->tier);
     session->tier = NULL;
     session->usage = NULL;
 }
@@ -145,6 +150,7 @@ static int end(struct operation *op, int rc)
         session->usage->state_bytes_pushed += op->io.pushed_bytes;
     }
     local_tier_put(op->key);
+    local_tier_tidy(session->local, session->tier);
     return rc == 0 ? 0 : wm_diag_default(&session->diag, rc, "state");
 }
 
@@ -269,6 +275,7 @@ static int map_replica(struct operation *op, struct replica *replica, struct was
 {
     struct state_session *session = op->session;
     bool read_only = flags & STATE_MAP_READ_ONLY;
+    bool adopt = (flags & STATE_MAP_NO_PULL) && !read_only;
     int rc = fit(session, replica, offset, &len);
     if (rc == 0 && len == 0) {
         rc = wm_diag_set(&session->diag, WM_E_INVALID, "state: an empty range cannot be mapped");
@@ -298,14 +305,23 @@ static int map_replica(struct operation *op, struct replica *replica, struct was
     if (rc != 0) {
         return rc;
     }
-    rc = wasm_region_map_range(replica_region(replica), offset, len, memory, read_only, at,
-                               &session->diag);
+    if (adopt) {
+        rc = replica_adopt(replica, &op->io, offset, len, &session->diag);
+        forget_if_gone(op, replica, rc);
+    }
+    if (rc == 0) {
+        rc = wasm_region_map_range(replica_region(replica), offset, len, memory, read_only, at,
+                                   &session->diag);
+        if (rc != 0 && adopt) {
+            replica_release(replica, offset, len);
+        }
+    }
     if (rc != 0) {
         local_tier_put(key);
         return rc;
     }
     session->mappings.items[session->mappings.count++] =
-        (struct state_mapping){key, replica_ref(replica), offset, len, *at, read_only};
+        (struct state_mapping){key, replica_ref(replica), offset, len, *at, read_only, adopt};
     local_tier_count(session->local, 0, 0, len);
     return 0;
 }

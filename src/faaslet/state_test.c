@@ -423,6 +423,61 @@ TEST(a_lazy_pull_leaves_what_was_written)
     end_world();
 }
 
+/* Somebody fills a part through a mapping that was not pulled, while others read beside it. */
+TEST(what_is_being_written_whole_is_not_undone)
+{
+    static uint8_t content[4 * CHUNK], got[CHUNK];
+    REQUIRE(begin_world());
+    struct local_tier *node = node_new(NULL);
+    struct runner a, b;
+    REQUIRE(node && runner_init(&a, node) && runner_init(&b, node));
+    memset(content, 'g', sizeof content);
+    global_put("k", sizeof content, 0, content, sizeof content);
+    uint32_t from = CHUNK / 2, len = 2 * CHUNK + CHUNK / 2;
+    uint32_t at = (uint32_t)CALL(&a, "state_map", "k", from, len, STATE_MAP_NO_PULL);
+    uint8_t *bytes = mapped(&a, at, len);
+    REQUIRE(bytes);
+    CHECK_INT(a.usage.state_bytes_pulled, ==, CHUNK); /* the one that it covers in part */
+    memset(bytes, 'a', len);
+    for (uint32_t chunk = 0; chunk < 4; chunk++) {
+        CHECK_INT(read_bytes(&b, "k", chunk * CHUNK, got, CHUNK), ==, CHUNK);
+        CHECK_INT(got[0], ==, chunk == 1 || chunk == 2 ? 'a' : 'g');
+        CHECK_INT(got[CHUNK - 1], ==, chunk == 3 ? 'g' : 'a');
+    }
+    CHECK_INT(b.usage.state_bytes_pulled, ==, CHUNK);
+    CHECK(bytes[0] == 'a' && memcmp(bytes, bytes + 1, len - 1) == 0);
+    CHECK_INT(CALL(&a, "state_dirty", "k", from, len), ==, 0);
+    CHECK_INT(CALL(&a, "state_push", "k", 0, 0), ==, 0);
+    CHECK_INT(a.usage.state_bytes_pushed, ==, len);
+    REQUIRE(global_get("k", 0, content, sizeof content));
+    CHECK(content[from - 1] == 'g' && content[from] == 'a' && content[3 * CHUNK] == 'g');
+    REQUIRE(runner_next(&a));
+    CHECK_INT(read_bytes(&b, "k", CHUNK, got, CHUNK), ==, CHUNK);
+    CHECK_INT(b.usage.state_bytes_pulled, ==, CHUNK); /* nothing again */
+    /* One that ends without a word has written nothing, as far as anybody knows. */
+    memset(content, 'g', sizeof content);
+    global_put("dead", sizeof content, 0, content, sizeof content);
+    at = (uint32_t)CALL(&a, "state_map", "dead", 0, 0, STATE_MAP_NO_PULL);
+    uint8_t *dead = mapped(&a, at, sizeof content);
+    REQUIRE(dead);
+    memset(dead, 'x', sizeof content);
+    CHECK_INT(a.usage.state_bytes_pulled, ==, 0);
+    REQUIRE(runner_next(&a));
+    for (uint32_t chunk = 0; chunk < 4; chunk++) {
+        CHECK_INT(read_bytes(&b, "dead", chunk * CHUNK, got, CHUNK), ==, CHUNK);
+        CHECK(got[0] == 'g' && memcmp(got, got + 1, CHUNK - 1) == 0);
+    }
+    /* Written whole by a copy: nothing is left to be pulled. */
+    global_put("copy", sizeof content, 0, content, sizeof content);
+    CHECK_INT(write_bytes(&a, "copy", CHUNK, content, CHUNK), ==, 0);
+    CHECK_INT(read_bytes(&a, "copy", CHUNK, got, CHUNK), ==, CHUNK);
+    CHECK_INT(a.usage.state_bytes_pulled, ==, 0);
+    runner_fini(&a);
+    runner_fini(&b);
+    local_tier_free(node);
+    end_world();
+}
+
 /* Two nodes write every other byte of the same value: with anything coarser than bytes one of them
  * would overwrite the other. More runs than one write may have. */
 TEST(pushes_of_two_nodes_do_not_touch_each_other)
@@ -740,6 +795,112 @@ TEST(quotas_and_eviction)
     end_world();
 }
 
+/* Another process that maps the replicas: it must never know an address that is no replica. */
+struct sharer {
+    pthread_mutex_t mutex;
+    uint32_t count, made, errors, interrupts;
+    bool refuse;
+    struct {
+        uint32_t id;
+        const uint8_t *base;
+        uint64_t bytes;
+    } shares[64];
+};
+
+static int sharer_share(void *self, struct tier *through, uint32_t id, int memfd, const void *base,
+                        uint64_t bytes)
+{
+    struct sharer *sharer = self;
+    struct stat st;
+    const uint8_t *at = base;
+    pthread_mutex_lock(&sharer->mutex);
+    sharer->errors +=
+        !through || id == 0 || fstat(memfd, &st) != 0 || (uint64_t)st.st_size != bytes;
+    for (uint32_t i = 0; i < sharer->count; i++) {
+        sharer->errors +=
+            sharer->shares[i].id == id || (at < sharer->shares[i].base + sharer->shares[i].bytes &&
+                                           sharer->shares[i].base < at + bytes);
+    }
+    if (!sharer->refuse && sharer->count < WM_COUNT_OF(sharer->shares)) {
+        sharer->shares[sharer->count].id = id;
+        sharer->shares[sharer->count].base = at;
+        sharer->shares[sharer->count++].bytes = bytes;
+        sharer->made++;
+    }
+    pthread_mutex_unlock(&sharer->mutex);
+    return sharer->refuse ? WM_E_LIMIT : 0;
+}
+
+static int sharer_unshare(void *self, struct tier *through, uint32_t id)
+{
+    struct sharer *sharer = self;
+    int rc = WM_E_NOT_FOUND;
+    pthread_mutex_lock(&sharer->mutex);
+    if (sharer->interrupts > 0) {
+        sharer->interrupts--;
+        rc = -EINTR;
+    }
+    for (uint32_t i = 0; rc != -EINTR && i < sharer->count; i++) {
+        if (sharer->shares[i].id == id) {
+            volatile const uint8_t *base = sharer->shares[i].base;
+            (void)base[sharer->shares[i].bytes - 1]; /* still there, or this is the end */
+            sharer->shares[i] = sharer->shares[--sharer->count];
+            rc = 0;
+            break;
+        }
+    }
+    sharer->errors += !through || rc == WM_E_NOT_FOUND;
+    pthread_mutex_unlock(&sharer->mutex);
+    return rc;
+}
+
+TEST(shared_regions_are_told_before_their_memory_goes)
+{
+    REQUIRE(begin_world());
+    static struct sharer sharer;
+    sharer = (struct sharer){.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct local_tier_sharing sharing = {&sharer, sharer_share, sharer_unshare};
+    struct local_tier_config config = {.bytes_max = 4 * CHUNK, .sharing = &sharing};
+    struct local_tier *node = node_new(&config);
+    struct local_tier_stats stats;
+    struct runner a;
+    char key[8];
+    REQUIRE(node && runner_init(&a, node));
+    /* Each evicts an older one. */
+    for (uint32_t i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        CHECK_INT(write_bytes(&a, key, 0, "x", 1), ==, 0);
+        CHECK_INT(CALL(&a, "state_push", key, 0, 0), ==, 0);
+        CHECK_INT(sharer.count, <=, 4);
+    }
+    CHECK_INT(sharer.made, ==, 200);
+    local_tier_stats(node, &stats);
+    CHECK_INT(stats.replicas, ==, 4);
+    /* Deleted, but mapped: told when the call ends. */
+    CHECK(CALL(&a, "state_map", "k199", 0, 0, 0) != 0);
+    CHECK_INT(CALL(&a, "state_delete", "k199"), ==, 0);
+    CHECK_INT(sharer.count, ==, 4);
+    REQUIRE(runner_next(&a));
+    CHECK_INT(sharer.count, ==, 3);
+    /* Interrupted: told later, and its bytes count until then. */
+    sharer.interrupts = 1;
+    CHECK_INT(CALL(&a, "state_delete", "k198"), ==, 0);
+    local_tier_stats(node, &stats);
+    CHECK_INT(sharer.count, ==, 3);
+    CHECK_INT(stats.replica_bytes, ==, 3 * CHUNK);
+    CHECK_INT(CALL(&a, "state_size", "k198"), ==, -WASI_NOENT);
+    CHECK_INT(sharer.count, ==, 2);
+    /* Refused: works all the same. */
+    sharer.refuse = true;
+    CHECK_INT(write_bytes(&a, "alone", 0, "x", 1), ==, 0);
+    CHECK_INT(CALL(&a, "state_push", "alone", 0, 0), ==, 0);
+    CHECK_INT(CALL(&a, "state_delete", "alone"), ==, 0);
+    CHECK_INT(sharer.errors, ==, 0);
+    runner_fini(&a);
+    local_tier_free(node);
+    end_world();
+}
+
 TEST(mapping_without_end_is_an_error)
 {
     REQUIRE(begin_world());
@@ -800,19 +961,16 @@ TEST(two_gigabytes_are_a_value)
     /* A mask of which one word was touched is looked through without making the rest of it. */
     at = (uint32_t)CALL(&a, "state_map", "mask", 0x7ffffff0u, 4, 0);
     mapped(&a, at, 4)[1] = 1;
-    struct wasm_region_place place;
     struct stat before, after;
     struct replica *replica = NULL;
     struct local_key *key;
     struct tier_key name = {wm_view_str("alice"), wm_view_str("mask")};
     REQUIRE(local_tier_take(node, name, &key, NULL) == 0 && (replica = local_key_peek(key)));
-    uint64_t region_bytes;
-    REQUIRE(
-        wasm_region_locate(wasm_region_bytes(replica_region(replica), &region_bytes), 1, &place));
-    CHECK(fstat(place.fd, &before) == 0);
+    int fd = wasm_region_fd(replica_region(replica));
+    CHECK(fstat(fd, &before) == 0);
     CHECK_INT(CALL(&a, "state_push_masked", "big", 100, put_text(&a, 100, "mask"), 0), ==, 0);
     CHECK_INT(a.usage.state_bytes_pushed, ==, 4);
-    CHECK(fstat(place.fd, &after) == 0 && after.st_blocks == before.st_blocks);
+    CHECK(fstat(fd, &after) == 0 && after.st_blocks == before.st_blocks);
     replica_put(replica);
     local_tier_put(key);
     runner_fini(&a);
@@ -1236,10 +1394,12 @@ TEST(hogwild_loses_no_update)
 TEST_MAIN(TEST_CASE(a_value_is_written_read_pushed_and_shared),
           TEST_CASE(mappings_are_shared_pulled_lazily_and_made_once),
           TEST_CASE(no_two_values_lie_in_one_page), TEST_CASE(a_lazy_pull_leaves_what_was_written),
+          TEST_CASE(what_is_being_written_whole_is_not_undone),
           TEST_CASE(pushes_of_two_nodes_do_not_touch_each_other),
           TEST_CASE(a_masked_push_moves_what_the_mask_names), TEST_CASE(lists_and_counters),
           TEST_CASE(local_locks_belong_to_calls), TEST_CASE(a_call_that_is_to_end_stops_waiting),
           TEST_CASE(global_locks_fence_and_are_renewed), TEST_CASE(quotas_and_eviction),
+          TEST_CASE(shared_regions_are_told_before_their_memory_goes),
           TEST_CASE(mapping_without_end_is_an_error), TEST_CASE(two_gigabytes_are_a_value),
           TEST_CASE(every_pointer_at_every_edge), TEST_CASE(keys_are_any_bytes),
           TEST_CASE(a_key_that_changes_while_it_is_read_is_one_key),

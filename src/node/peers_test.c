@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/test.h"
 #include "host/file.h"
 
@@ -493,6 +494,23 @@ TEST(configuration)
     peers_stop(peers);
 }
 
+TEST(memory_may_run_out_while_starting)
+{
+    struct peers_address list[] = {{"a", "127.0.0.1", 1}, {"b", "127.0.0.1", 1}};
+    uint64_t rounds = 0;
+    for (uint64_t n = 0; wm_fault_next(WM_FAULT_ALLOC, &n);) {
+        struct peers_config config = {.name = "a", .list = list, .count = 2};
+        struct peers *peers = NULL;
+        int rc = peers_start(&config, &peers, NULL);
+        CHECK_INT(rc, ==, wm_fault_fired(WM_FAULT_ALLOC) ? -ENOMEM : 0);
+        if (rc == 0) {
+            peers_stop(peers);
+        }
+        rounds++;
+    }
+    CHECK_INT(rounds, >=, 5);
+}
+
 TEST(heartbeats_are_read_strictly)
 {
     uint8_t bytes[PEERS_HEARTBEAT_BYTES + 1] = {0};
@@ -531,4 +549,4 @@ TEST_MAIN(TEST_CASE(nodes_meet_and_talk), TEST_CASE(a_death_is_noticed_and_ends_
           TEST_CASE(a_slow_peer_does_not_block_others),
           TEST_CASE(wrong_key_and_unknown_names_are_refused),
           TEST_CASE(strangers_do_not_keep_peers_out), TEST_CASE(configuration),
-          TEST_CASE(heartbeats_are_read_strictly))
+          TEST_CASE(memory_may_run_out_while_starting), TEST_CASE(heartbeats_are_read_strictly))

@@ -5,7 +5,6 @@
  * code needs no other check for it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,89 +22,7 @@ struct wasm_region {
     int memfd;
     uint64_t bytes; /* a multiple of WASM_PAGE_BYTES */
     uint8_t *map;
-    uint64_t id;
 };
-
-/* All regions of the process, by address of their host mapping. Few are made, many are asked for.
- */
-static struct {
-    pthread_rwlock_t lock;
-    struct wasm_region **items;
-    uint32_t count, room;
-    uint64_t last_id;
-} known = {.lock = PTHREAD_RWLOCK_INITIALIZER};
-
-/* How many regions begin at `at` or before it. With the lock held. */
-static uint32_t rank(const uint8_t *at)
-{
-    uint32_t low = 0, high = known.count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if ((uintptr_t)known.items[middle]->map <= (uintptr_t)at) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static int remember(struct wasm_region *region)
-{
-    int rc = 0;
-    pthread_rwlock_wrlock(&known.lock);
-    if (known.count == known.room) {
-        uint32_t room = known.room ? known.room * 2 : 64;
-        struct wasm_region **items = wm_realloc(known.items, room, sizeof *items);
-        if (items) {
-            known.items = items;
-            known.room = room;
-        } else {
-            rc = -ENOMEM;
-        }
-    }
-    if (rc == 0) {
-        uint32_t at = rank(region->map);
-        memmove(known.items + at + 1, known.items + at, (known.count - at) * sizeof *known.items);
-        known.items[at] = region;
-        known.count++;
-        region->id = ++known.last_id;
-    }
-    pthread_rwlock_unlock(&known.lock);
-    return rc;
-}
-
-static void forget(const struct wasm_region *region)
-{
-    pthread_rwlock_wrlock(&known.lock);
-    uint32_t after = rank(region->map);
-    memmove(known.items + after - 1, known.items + after,
-            (known.count - after) * sizeof *known.items);
-    known.count--;
-    if (known.count == 0) { /* nothing is kept for a process that is done with regions */
-        wm_free(known.items);
-        known.items = NULL;
-        known.room = 0;
-    }
-    pthread_rwlock_unlock(&known.lock);
-}
-
-bool wasm_region_locate(const void *bytes, uint64_t len, struct wasm_region_place *out)
-{
-    bool found = false;
-    pthread_rwlock_rdlock(&known.lock);
-    uint32_t after = rank(bytes);
-    if (after > 0) {
-        const struct wasm_region *region = known.items[after - 1];
-        uint64_t offset = (uint64_t)((uintptr_t)bytes - (uintptr_t)region->map);
-        found = wm_range_fits(offset, len, region->bytes);
-        if (found) {
-            *out = (struct wasm_region_place){region->id, region->memfd, offset, region->bytes};
-        }
-    }
-    pthread_rwlock_unlock(&known.lock);
-    return found;
-}
 
 int wasm_region_new(uint64_t bytes, struct wasm_region **out, struct wm_diag *diag)
 {
@@ -132,11 +49,6 @@ int wasm_region_new(uint64_t bytes, struct wasm_region **out, struct wm_diag *di
         return wm_diag_set(diag, rc, "region: %llu bytes: %s", (unsigned long long)bytes,
                            strerror(-rc));
     }
-    int rc = remember(region);
-    if (rc != 0) {
-        wasm_region_put(region);
-        return wm_diag_set(diag, rc, "region: %s", wm_error_text(rc));
-    }
     *out = region;
     return 0;
 }
@@ -145,9 +57,6 @@ void wasm_region_put(struct wasm_region *region)
 {
     if (!region) {
         return;
-    }
-    if (region->id != 0) {
-        forget(region);
     }
     if (region->map != MAP_FAILED) {
         munmap(region->map, region->bytes);

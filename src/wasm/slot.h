@@ -108,15 +108,4 @@ WM_MUST_CHECK int wasm_region_map_range(struct wasm_region *region, uint64_t off
  */
 int wasm_region_fd(const struct wasm_region *region);
 
-/* For who is given bytes to transfer and would rather name them than copy them: the region of this
- * process whose host mapping (wasm_region_bytes) holds all of [bytes, bytes + len). False: none.
- * The caller of that transfer keeps the region alive during it. Any thread. */
-struct wasm_region_place {
-    uint64_t id; /* of the region; never used again in this process */
-    int fd;      /* borrowed */
-    uint64_t offset;
-    uint64_t region_bytes;
-};
-bool wasm_region_locate(const void *bytes, uint64_t len, struct wasm_region_place *out);
-
 #endif

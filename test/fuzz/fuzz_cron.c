@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     }
     int64_t next = cron_next(&cron, after);
     WM_ASSERT(next > after && next % 60 == 0 && next != CRON_NEVER && cron_matches(&cron, next));
-    for (int64_t at = after - after % 60 + 60, steps = 0; at < next && steps < 200;
+    for (int64_t at = (int64_t)(after - after % 60) + 60, steps = 0; at < next && steps < 200;
          at += 60, steps++) {
         WM_ASSERT(!cron_matches(&cron, at));
     }

@@ -31,6 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct model {
     bool replica, made_here; /* made_here: not global yet */
     bool pulled[CHUNKS];
+    uint32_t adopted[CHUNKS];
+    uint32_t range_count; /* mapped for writing by this call */
+    uint64_t ranges[OPS_MAX][2];
     uint8_t bytes[BYTES], dirty[BYTES];
 };
 
@@ -111,6 +114,58 @@ static int model_ensure(struct node *node, struct model *model, uint64_t offset,
     return 0;
 }
 
+/* Whole chunks of the range: [*first, *end). */
+static void model_whole(uint64_t offset, uint64_t len, uint64_t *first, uint64_t *end)
+{
+    *first = *end = 0;
+    for (uint64_t chunk = 0; chunk < CHUNKS; chunk++) {
+        if (chunk * CHUNK >= offset && wm_min_u64((chunk + 1) * CHUNK, BYTES) <= offset + len) {
+            *first = *first < *end ? *first : chunk;
+            *end = chunk + 1;
+        }
+    }
+}
+
+static void model_own(struct model *model, uint64_t offset, uint64_t len)
+{
+    uint64_t first, end;
+    model_whole(offset, len, &first, &end);
+    for (; first < end; first++) {
+        model->pulled[first] = true;
+        model->adopted[first] = 0;
+    }
+}
+
+static bool model_mapped(const struct model *model, uint64_t offset, uint64_t len)
+{
+    for (uint32_t i = 0; i < model->range_count; i++) {
+        if (offset >= model->ranges[i][0] && offset + len <= model->ranges[i][1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int model_adopt(struct node *node, struct model *model, uint64_t offset, uint64_t len)
+{
+    uint64_t first, end;
+    model_whole(offset, len, &first, &end);
+    int rc = 0;
+    if (offset % CHUNK != 0) {
+        rc = model_ensure(node, model, offset, 1);
+    }
+    if (rc == 0 && offset + len != BYTES && (offset + len) % CHUNK != 0) {
+        rc = model_ensure(node, model, offset + len - 1, 1);
+    }
+    for (; rc == 0 && first < end; first++) {
+        if (model->adopted[first] > 0 || !model->pulled[first]) {
+            model->adopted[first]++;
+            model->pulled[first] = true;
+        }
+    }
+    return rc;
+}
+
 static void model_send(struct node *node, struct model *model, const uint8_t *which,
                        uint64_t offset, uint64_t len, bool write)
 {
@@ -142,6 +197,7 @@ static void op_write(struct node *node, struct model *model, uint64_t offset, ui
     if (expected == 0) {
         memset(model->bytes + offset, value, len);
         memset(model->dirty + offset, 1, len);
+        model_own(model, offset, len);
     }
 }
 
@@ -186,24 +242,28 @@ static void op_pull(struct node *node, struct model *model, uint64_t offset, uin
     memcpy(model->bytes + offset, global + offset, len);
     memset(model->dirty + offset, 0, len);
     node->pulled += len;
-    for (uint64_t chunk = 0; chunk < CHUNKS; chunk++) {
-        model->pulled[chunk] =
-            model->pulled[chunk] ||
-            (chunk * CHUNK >= offset && wm_min_u64((chunk + 1) * CHUNK, BYTES) <= offset + len);
-    }
+    model_own(model, offset, len);
 }
 
 static void op_map(struct node *node, struct model *model, uint64_t offset, uint64_t len,
                    uint8_t value)
 {
     uint32_t at = 0;
-    bool read_only = value & 1;
-    int rc = state_map(node->session, key(), node->memory, offset, len,
-                       read_only ? STATE_MAP_READ_ONLY : 0, &at);
+    bool read_only = value & 1, no_pull = value & 2, untold = value & 4;
+    int rc =
+        state_map(node->session, key(), node->memory, offset, len,
+                  (read_only ? STATE_MAP_READ_ONLY : 0) | (no_pull ? STATE_MAP_NO_PULL : 0), &at);
     int expected = model_open(model, false);
     len = len ? len : BYTES - offset;
     if (expected == 0) {
-        expected = len == 0 ? WM_E_INVALID : model_ensure(node, model, offset, len);
+        expected = len == 0 ? WM_E_INVALID : no_pull ? 0 : model_ensure(node, model, offset, len);
+    }
+    if (expected == 0 && !read_only && !model_mapped(model, offset, len)) {
+        expected = no_pull ? model_adopt(node, model, offset, len) : 0;
+        if (expected == 0) {
+            model->ranges[model->range_count][0] = offset;
+            model->ranges[model->range_count++][1] = offset + len;
+        }
     }
     WM_ASSERT(rc == expected);
     if (rc != 0) {
@@ -218,8 +278,11 @@ static void op_map(struct node *node, struct model *model, uint64_t offset, uint
     if (writable) {
         memset(window, value, len);
         memset(model->bytes + offset, value, len);
-        memset(model->dirty + offset, 1, len);
-        WM_ASSERT(state_dirty(node->session, key(), offset, len) == 0);
+        if (!untold) { /* else it is lost when somebody pulls, and the model's is, too */
+            memset(model->dirty + offset, 1, len);
+            WM_ASSERT(state_dirty(node->session, key(), offset, len) == 0);
+            model_own(model, offset, len);
+        }
     }
 }
 
@@ -260,9 +323,14 @@ static void op_delete(struct node *node, struct model *model)
     model->replica = false;
 }
 
-static void op_next_call(struct node *node)
+static void op_next_call(struct node *node, struct model *model)
 {
     struct wm_diag diag;
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        model->pulled[i] = model->pulled[i] && model->adopted[i] == 0;
+        model->adopted[i] = 0;
+    }
+    model->range_count = 0;
     state_session_end(node->session);
     wasm_store_free(node->store);
     node->usage = (struct call_usage){0};
@@ -313,7 +381,7 @@ static void one_step(struct wm_cursor *cursor)
             (void)model_open(model, true);
         }
         break;
-    default: op_next_call(node); break;
+    default: op_next_call(node, model); break;
     }
     WM_ASSERT(node->usage.state_bytes_pulled == node->pulled);
     WM_ASSERT(node->usage.state_bytes_pushed == node->pushed);

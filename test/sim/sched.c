@@ -27,14 +27,15 @@
 #include "base/alloc.h"
 #include "faaslet/call.h"
 #include "faaslet/schedule.h"
+#include "faaslet/schedule_known.h"
 
 #define NONE UINT32_MAX
 #define CAPACITY 8u
 #define FAASLETS_MAX 32u
 #define FUNCTIONS_HERE 64u
-#define SAMPLE 8u
-#define VIEWS 32u /* cached by a node */
-#define HINTS 64u
+
+#define SETS_KNOWN 32u
+#define NODES_KNOWN 64u
 #define HEARTBEAT_NODES 64u
 #define VIEW_US 250000u
 #define TICK_US 100000u
@@ -42,7 +43,7 @@
 #define NOTICE_US 1500000u
 #define DELAY_US 150u /* shortest; the mean is twice that */
 #define AWAY_US 3000000u
-#define SUSPECT_US 10000000u
+
 #define TTL_MS 3000u
 
 struct options {
@@ -59,30 +60,18 @@ struct call { /* in flight */
     bool active, cut;
 };
 
-struct view {
-    uint32_t function, warm_count, available_count;
-    uint64_t at_us;
-    uint32_t warm[SAMPLE], available[SAMPLE];
-};
-
-struct hint {
-    uint32_t node, load;
-    uint64_t at_us, suspect_until_us;
-};
-
 struct node {
     struct schedule *schedule;
     bool alive, draining;
     uint32_t epoch, running;
     uint64_t drained_us, died_us;
     uint32_t available_at; /* in the available set */
-    uint32_t beat_load;
+
     struct {
         uint32_t function, at;
     } warm[FUNCTIONS_HERE * 2]; /* where it is in which warm set */
     uint32_t warm_count;
-    struct view views[VIEWS];
-    struct hint hints[HINTS];
+    struct schedule_known *known;
 };
 
 struct member {
@@ -137,8 +126,9 @@ struct sim {
     struct call *calls;
     uint32_t calls_room, free_call, active;
     uint8_t *ledger; /* of each call: how it ended */
-    uint64_t arrived, measure_from, beat_us;
-    double rate_us; /* mean time between arrivals */
+    uint64_t arrived, measure_from;
+    double rate_us;   /* mean time between arrivals */
+    double arrive_us; /* of the next one: rounded to whole ones, many would be a larger load */
     uint32_t next_node;
     /* figures, of the second half */
     uint64_t started, warm_starts, messages, set_messages, hand_ons, looks;
@@ -409,86 +399,38 @@ static void set_changes(struct sim *sim, const struct event *event)
 }
 
 /* A random sample; expired members found on the way leave. */
-static uint32_t set_sample(struct sim *sim, uint32_t function, uint32_t out[SAMPLE])
+static struct schedule_sample set_sample(struct sim *sim, uint32_t function)
 {
     struct set *set = function == NONE ? &sim->available : &sim->functions[function].warm;
-    uint32_t count = 0;
-    for (uint32_t tries = 0; tries < 4 * SAMPLE && set->count > 0 && count < SAMPLE; tries++) {
-        uint32_t at =
-            set->count <= SAMPLE && tries < set->count ? tries : (uint32_t)(draw(sim) % set->count);
+    struct schedule_sample sample = {0};
+    /* Of a large set only some are looked at; a node's tier would give it all of them. */
+    uint32_t looked = set->count < 4 * SCHEDULE_SAMPLE_MAX ? set->count : 4 * SCHEDULE_SAMPLE_MAX;
+    uint32_t from = set->count ? (uint32_t)(draw(sim) % set->count) : 0;
+    for (uint32_t i = 0; i < looked && set->count > 0; i++) {
+        uint32_t at = (from + i) % set->count;
         uint32_t number = set->items[at].node;
-        if (set->items[at].until_us < sim->now_us) {
-            if (function == NONE) {
-                available_remove(sim, number);
-            } else {
-                warm_remove(sim, number, function);
-            }
-            continue;
-        }
-        bool twice = false;
-        for (uint32_t i = 0; i < count; i++) {
-            twice = twice || out[i] == number;
-        }
-        if (!twice) {
-            out[count++] = number;
-        } else if (set->count <= SAMPLE && tries >= set->count) {
-            break;
+        if (set->items[at].until_us >= sim->now_us) {
+            schedule_sample_add(&sample, number, draw(sim));
+        } else if (function == NONE) {
+            available_remove(sim, number);
+        } else {
+            warm_remove(sim, number, function);
         }
     }
-    return count;
+    return sample;
 }
 
 /* --- Nodes --- */
 
 static void apply(struct sim *sim, uint32_t number, const struct schedule_effects *effects);
 
-static struct hint *hint_at(struct node *node, uint32_t other)
-{
-    return &node->hints[other % HINTS];
-}
-
-static struct schedule_peer peer_of(struct sim *sim, uint32_t viewer, uint32_t other,
-                                    uint64_t view_us)
-{
-    struct schedule_peer peer = {.node = other, .load = 500};
-    uint64_t known_us = sim->now_us > 1000000 ? sim->now_us - 1000000 : 0;
-    const struct hint *hint = hint_at(&sim->nodes[viewer], other);
-    peer.age_ms = (uint32_t)((sim->now_us - view_us) / 1000);
-    if (sim->o.nodes <= HEARTBEAT_NODES) {
-        peer.load = sim->nodes[other].beat_load;
-        known_us = sim->beat_us;
-        peer.suspect =
-            !sim->nodes[other].alive && sim->now_us - sim->nodes[other].died_us > NOTICE_US;
-    }
-    if (hint->node == other) {
-        if (hint->at_us > known_us) {
-            peer.load = hint->load;
-        }
-        peer.suspect = peer.suspect || hint->suspect_until_us > sim->now_us;
-    }
-    return peer;
-}
-
-static void remember(struct sim *sim, uint32_t viewer, uint32_t other, bool suspect)
+/* A result comes back through `viewer`, with the load of the node that it is from. */
+static void remember(struct sim *sim, uint32_t viewer, uint32_t other)
 {
     struct schedule_stats stats;
-    struct hint *hint = hint_at(&sim->nodes[viewer], other);
-    *hint = (struct hint){.node = other, .at_us = sim->now_us, .load = 500};
-    if (suspect) {
-        hint->suspect_until_us = sim->now_us + SUSPECT_US;
-    } else {
-        schedule_stats(sim->nodes[other].schedule, &stats);
-        hint->load = stats.load;
-    }
-}
-
-/* What a node has just handed on is load that the next heartbeat or result will show. */
-static void add_load(struct sim *sim, uint32_t viewer, uint32_t other)
-{
-    uint32_t load = peer_of(sim, viewer, other, sim->now_us).load + SCHEDULE_LOAD_FULL / CAPACITY;
-    struct hint *hint = hint_at(&sim->nodes[viewer], other);
-    uint64_t suspect_until_us = hint->node == other ? hint->suspect_until_us : 0;
-    *hint = (struct hint){other, load, sim->now_us, suspect_until_us};
+    schedule_stats(sim->nodes[other].schedule, &stats);
+    schedule_known_load(sim->nodes[viewer].known, other, stats.load, stats.draining,
+                        sim->now_us / 1000);
 }
 
 static uint64_t service(struct sim *sim, uint32_t function)
@@ -527,7 +469,7 @@ static void start(struct sim *sim, uint32_t number, uint64_t id, uint32_t functi
 
 static void hand_on(struct sim *sim, struct call *call, uint32_t from, uint32_t to)
 {
-    add_load(sim, from, to);
+    schedule_known_handed_on(sim->nodes[from].known, to, CAPACITY, sim->now_us / 1000);
     if (call->length > CALL_HOPS_MAX) {
         violation(sim, "call %llu takes more than %u hops", (unsigned long long)call->serial,
                   CALL_HOPS_MAX);
@@ -541,35 +483,18 @@ static void hand_on(struct sim *sim, struct call *call, uint32_t from, uint32_t 
              .kind = DELIVER, .node = to, .id = id_of(sim, (uint32_t)(call - sim->calls))});
 }
 
-static void consider(struct sim *sim, uint32_t number, uint64_t id, const struct view *seen)
+static void consider(struct sim *sim, uint32_t number, uint64_t id)
 {
     struct node *node = &sim->nodes[number];
     struct call *call = call_of(sim, id);
     struct schedule_effect items[SCHEDULE_EFFECTS_MIN];
     struct schedule_effects effects = {.items = items, .room = SCHEDULE_EFFECTS_MIN};
-    struct schedule_peer warm[SAMPLE], available[SAMPLE], state;
-    struct schedule_view view = {.known = sim->o.random};
-    const struct view *cached = &node->views[call->function % VIEWS];
-    if (!seen && !sim->o.random && cached->at_us && cached->function == call->function &&
-        sim->now_us - cached->at_us < VIEW_US) {
-        seen = cached;
-    }
-    if (seen) {
-        view.known = true;
-        for (uint32_t i = 0; i < seen->warm_count; i++) {
-            warm[view.warm_count++] = peer_of(sim, number, seen->warm[i], seen->at_us);
-        }
-        for (uint32_t i = 0; i < seen->available_count; i++) {
-            available[view.available_count++] =
-                peer_of(sim, number, seen->available[i], seen->at_us);
-        }
-        view.warm = warm;
-        view.available = available;
-    }
-    uint32_t state_node = sim->functions[call->function].state_node;
-    if (state_node != NONE && !sim->o.random) {
-        state = peer_of(sim, number, state_node, sim->now_us);
-        view.state = &state;
+    struct schedule_view_room room;
+    struct schedule_view view = {.known = true};
+    if (!sim->o.random) {
+        view = schedule_known_view(node->known, call->function,
+                                   sim->functions[call->function].state_node, sim->now_us / 1000,
+                                   &room);
     }
     struct schedule_call arriving = {.id = id,
                                      .function = call->function,
@@ -637,11 +562,12 @@ static void boot(struct sim *sim, uint32_t number)
     node->draining = false;
     node->running = 0;
     node->epoch++;
-    memset(node->views, 0, sizeof node->views);
-    memset(node->hints, 0xff, sizeof node->hints);
-    for (uint32_t i = 0; i < HINTS; i++) {
-        node->hints[i].suspect_until_us = 0;
+    struct schedule_known_config known = {
+        .functions = SETS_KNOWN, .nodes = NODES_KNOWN, .look_ms = VIEW_US / 1000};
+    if (!node->known) {
+        node->known = must(wm_alloc(schedule_known_bytes(&known)));
     }
+    (void)schedule_known_init(node->known, &known);
     push(sim, sim->now_us + draw(sim) % TICK_US,
          (struct event){.kind = TICK, .node = number, .epoch = node->epoch});
 }
@@ -683,7 +609,7 @@ static void enter(struct sim *sim, uint32_t at)
     if (to != sim->next_node) {
         hand_on(sim, call, sim->next_node, to);
     } else {
-        consider(sim, to, id_of(sim, at), NULL);
+        consider(sim, to, id_of(sim, at));
     }
 }
 
@@ -695,8 +621,8 @@ static void on_arrive(struct sim *sim)
     call->arrived_us = sim->now_us;
     call->function = pick_function(sim);
     if (sim->arrived < sim->o.calls) {
-        push(sim, sim->now_us + (uint64_t)exponential(sim, sim->rate_us),
-             (struct event){.kind = ARRIVE});
+        sim->arrive_us += exponential(sim, sim->rate_us);
+        push(sim, (uint64_t)sim->arrive_us, (struct event){.kind = ARRIVE});
     }
     enter(sim, at);
 }
@@ -722,7 +648,7 @@ static void on_deliver(struct sim *sim, const struct event *event)
         violation(sim, "a call is sent to node %u, which drains since %llu us", event->node,
                   (unsigned long long)(sim->now_us - node->drained_us));
     }
-    consider(sim, event->node, event->id, NULL);
+    consider(sim, event->node, event->id);
 }
 
 static void on_bounce(struct sim *sim, const struct event *event)
@@ -736,8 +662,8 @@ static void on_bounce(struct sim *sim, const struct event *event)
     if (!sim->nodes[sender].alive) {
         return; /* its death is on its way to the one before it */
     }
-    remember(sim, sender, event->node, true);
-    consider(sim, sender, event->id, NULL);
+    schedule_known_suspect(sim->nodes[sender].known, event->node, sim->now_us / 1000);
+    consider(sim, sender, event->id);
 }
 
 static void on_looked(struct sim *sim, const struct event *event)
@@ -747,12 +673,10 @@ static void on_looked(struct sim *sim, const struct event *event)
     if (!call || call->cut || !node->alive || node->epoch != event->epoch) {
         return;
     }
-    struct view *view = &node->views[call->function % VIEWS];
-    view->function = call->function;
-    view->at_us = sim->now_us;
-    view->warm_count = set_sample(sim, call->function, view->warm);
-    view->available_count = set_sample(sim, NONE, view->available);
-    consider(sim, event->node, event->id, view);
+    struct schedule_sample warm = set_sample(sim, call->function);
+    struct schedule_sample available = set_sample(sim, NONE);
+    schedule_known_sets(node->known, call->function, &warm, &available, sim->now_us / 1000);
+    consider(sim, event->node, event->id);
 }
 
 static void on_end(struct sim *sim, const struct event *event)
@@ -770,7 +694,7 @@ static void on_end(struct sim *sim, const struct event *event)
     struct call *call = call_of(sim, event->id);
     if (call && !call->cut) {
         for (uint32_t i = 1; i < call->length; i++) {
-            remember(sim, call->path[i - 1], call->path[i], false);
+            remember(sim, call->path[i - 1], call->path[i]);
         }
         end_call(sim, call, DONE);
     }
@@ -794,14 +718,19 @@ static void on_tick(struct sim *sim, const struct event *event)
     }
 }
 
+/* Everybody hears of everybody: one look, for all messages of the round. */
 static void on_beat(struct sim *sim)
 {
-    sim->beat_us = sim->now_us;
     for (uint32_t i = 0; i < sim->o.nodes; i++) {
-        struct schedule_stats stats;
-        if (sim->nodes[i].alive) {
-            schedule_stats(sim->nodes[i].schedule, &stats);
-            sim->nodes[i].beat_load = stats.load;
+        for (uint32_t k = 0; k < sim->o.nodes; k++) {
+            if (i == k || !sim->nodes[i].alive) {
+                continue;
+            }
+            if (sim->nodes[k].alive) {
+                remember(sim, i, k);
+            } else if (sim->now_us - sim->nodes[k].died_us > NOTICE_US) {
+                schedule_known_suspect(sim->nodes[i].known, k, sim->now_us / 1000);
+            }
         }
     }
     if (sim->arrived < sim->o.calls || sim->active > 0) {
@@ -855,7 +784,7 @@ static void on_lost(struct sim *sim, const struct event *event)
         return;
     }
     call->length = 1;
-    consider(sim, call->path[0], id_of(sim, (uint32_t)(call - sim->calls)), NULL);
+    consider(sim, call->path[0], id_of(sim, (uint32_t)(call - sim->calls)));
 }
 
 static void on_drain(struct sim *sim, const struct event *event)
@@ -969,6 +898,7 @@ static struct figures run(const struct options *options)
         boot(&sim, i);
     }
     double length_us = sim.rate_us * (double)options->calls;
+    sim.arrive_us = 1;
     push(&sim, 1, (struct event){.kind = ARRIVE});
     if (options->nodes <= HEARTBEAT_NODES) {
         push(&sim, 0, (struct event){.kind = BEAT});
@@ -1029,6 +959,7 @@ static struct figures run(const struct options *options)
         (unsigned long long)f.violations);
     fflush(stdout);
     for (uint32_t i = 0; i < options->nodes; i++) {
+        wm_free(sim.nodes[i].known);
         wm_free(sim.nodes[i].schedule);
     }
     for (uint32_t i = 0; i < options->functions; i++) {
