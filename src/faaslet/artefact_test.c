@@ -254,6 +254,15 @@ TEST(a_changed_file_is_refused)
               ==, WM_E_FORGED);
     close(other);
     CHECK_INT(empty(here), ==, 0);
+    /* A length that is not the file's, though signed. */
+    struct artefact longer = artefact;
+    longer.file_bytes++;
+    artefact_manifest(&longer, &maker, manifest, &len);
+    CHECK_INT(artefact_take(here, NAME, file, wm_view_of(manifest, len), &artefact.use, &trust,
+                            &got, &diag),
+              ==, WM_E_FORGED);
+    CHECK_INT(empty(here), ==, 0);
+    artefact_manifest(&artefact, &maker, manifest, &len);
     struct artefact_use use = artefact.use;
     use.abi++;
     CHECK_INT(artefact_take(here, NAME, file, wm_view_of(manifest, len), &use, &trust, &got, &diag),

@@ -3,7 +3,8 @@
  *     open (loop's)  -- turn -->  closed (a queue)  -- seal -->  recent (memory) and the store
  *
  * In the store, numbers in keys big-endian so that they sort:
- *     records       second (8), part (4)  ->  CBOR sequence of records: a part of the second's
+ *     records       second (8), first (4) ->  CBOR sequence of records: a part of the second's,
+ *                                             from record `first` on
  *     roots         second (8)            ->  signed root
  *     records_meta  "head"                ->  the last signed root
  *                   "bytes"               ->  of all values of `records` (8)
@@ -80,6 +81,9 @@ struct records {
     pthread_mutex_t lock; /* of the two lists and the counters below it */
     struct second *closed, **closed_end;
     struct second *recent, **recent_end; /* the oldest first */
+    uint64_t kept_second;                /* whose tree was made anew last */
+    uint32_t kept_count;
+    merkle_hash *kept_hashes;
     struct records_stats stats;
 
     pthread_mutex_t sealing; /* of what the sealing thread reads and writes: */
@@ -100,11 +104,18 @@ static uint64_t get_be64(const uint8_t *bytes)
     return __builtin_bswap64(value);
 }
 
-static void part_key(uint8_t key[PART_KEY_BYTES], uint64_t second, uint32_t part)
+static void part_key(uint8_t key[PART_KEY_BYTES], uint64_t second, uint32_t first)
 {
-    uint32_t number = __builtin_bswap32(part);
+    uint32_t number = __builtin_bswap32(first);
     put_be64(key, second);
     memcpy(key + SECOND_KEY_BYTES, &number, sizeof number);
+}
+
+static uint32_t part_first(struct wm_view key)
+{
+    uint32_t number;
+    memcpy(&number, key.ptr + SECOND_KEY_BYTES, sizeof number);
+    return __builtin_bswap32(number);
 }
 
 /* --- Seconds --- */
@@ -420,7 +431,7 @@ static int fill_batch(struct records *records, const struct second *second, stru
     int rc = 0;
     *added = 0;
     for (uint32_t i = 0; rc == 0 && i < second->part_count; i++) {
-        part_key(key, second->second, i);
+        part_key(key, second->second, second->parts[i]->first);
         rc = kv_put(batch, TABLE_RECORDS, wm_view_of(key, sizeof key),
                     wm_view_of(second->parts[i]->bytes, second->parts[i]->used));
         *added += second->parts[i]->used;
@@ -480,10 +491,20 @@ static int seal_second(struct records *records, struct second *second, struct wm
     return 0;
 }
 
+static void free_list(struct second *second)
+{
+    while (second) {
+        struct second *next = second->next;
+        second_free(second);
+        second = next;
+    }
+}
+
 /* From the closed ones to the recent ones; older recent ones make room. */
 static void keep_recent(struct records *records, struct second *second)
 {
     uint64_t pending = sizeof *second + second->part_count * sizeof(struct part);
+    struct second *evicted = NULL, **evicted_end = &evicted;
     pthread_mutex_lock(&records->lock);
     records->closed = second->next;
     if (!records->closed) {
@@ -494,19 +515,19 @@ static void keep_recent(struct records *records, struct second *second)
     records->recent_end = &second->next;
     records->stats.recent_bytes += second_bytes(second);
     records->stats.seconds_sealed++;
-    while (records->stats.recent_bytes > records->config.recent_bytes_max) {
+    while (records->recent && records->stats.recent_bytes > records->config.recent_bytes_max) {
         struct second *oldest = records->recent;
         records->recent = oldest->next;
         records->stats.recent_bytes -= second_bytes(oldest);
-        if (!records->recent) {
-            records->recent_end = &records->recent;
-        }
-        second_free(oldest);
-        if (!records->recent) {
-            break;
-        }
+        oldest->next = NULL;
+        *evicted_end = oldest;
+        evicted_end = &oldest->next;
+    }
+    if (!records->recent) {
+        records->recent_end = &records->recent;
     }
     pthread_mutex_unlock(&records->lock);
+    free_list(evicted);
     atomic_fetch_sub_explicit(&records->pending_bytes, pending, memory_order_relaxed);
     atomic_fetch_sub_explicit(&records->closed_count, 1, memory_order_release);
 }
@@ -617,15 +638,6 @@ int records_open(const struct records_config *config, struct records **out, stru
     return 0;
 }
 
-static void free_list(struct second *second)
-{
-    while (second) {
-        struct second *next = second->next;
-        second_free(second);
-        second = next;
-    }
-}
-
 int records_close(struct records *records, struct wm_diag *diag)
 {
     if (!records) {
@@ -638,6 +650,7 @@ int records_close(struct records *records, struct wm_diag *diag)
     free_list(records->closed);
     free_list(records->recent);
     free_list(records->open);
+    wm_free(records->kept_hashes);
     pthread_mutex_destroy(&records->lock);
     pthread_mutex_destroy(&records->sealing);
     wm_free(records);
@@ -652,6 +665,11 @@ static int put_receipt(struct wm_view signed_root, struct wm_view record, const 
 {
     struct record_receipt receipt = {.record = record};
     struct cbor_reader reader = cbor_reader_of(signed_root);
+    merkle_hash leaf;
+    merkle_leaf(record, leaf);
+    if (!wm_bytes_equal(leaf, hashes[index], sizeof leaf)) {
+        return WM_E_MALFORMED;
+    }
     if (!cose_sign1(&reader, &receipt.root) || !cbor_end(&reader) ||
         !wm_bytes_equal(receipt.root.payload, hashes[merkle_hashes(count) - 1],
                         COSE_PAYLOAD_BYTES)) {
@@ -731,8 +749,7 @@ static bool walk_part(void *self, struct wm_view key, struct wm_view value)
 
 struct rebuild {
     merkle_hash *hashes;
-    uint32_t room, count, wanted;
-    struct wm_view record;
+    uint32_t room, count;
 };
 
 static bool rebuild_one(void *self, uint64_t second, uint32_t index, struct wm_view record)
@@ -743,45 +760,125 @@ static bool rebuild_one(void *self, uint64_t second, uint32_t index, struct wm_v
         return false;
     }
     merkle_leaf(record, rebuild->hashes[index]);
-    if (index == rebuild->wanted) {
-        rebuild->record = record;
-    }
     rebuild->count++;
     return true;
 }
 
-/* The store's: the tree is made again from all the second's records. */
-static int stored_receipt(struct kv_reader *reader, uint64_t number, uint32_t index, uint8_t *out,
-                          size_t *len)
+/* The tree of a second, from all its records in the store. */
+static int rebuild_tree(struct kv_reader *reader, uint64_t number, uint32_t count,
+                        merkle_hash **out)
 {
     uint8_t key[SECOND_KEY_BYTES];
-    struct wm_view root_bytes, prefix = {key, sizeof key}, none = {NULL, 0};
-    struct signed_root root;
-    put_be64(key, number);
-    int rc = kv_get(reader, TABLE_ROOTS, prefix, &root_bytes);
-    if (rc != 0 || (rc = signed_root_verify(root_bytes, NULL, &root, NULL)) != 0) {
-        return rc;
-    }
-    if (index >= root.root.tree_size) {
-        return WM_E_NOT_FOUND;
-    }
-    struct rebuild rebuild = {.room = (uint32_t)root.root.tree_size, .wanted = index};
+    struct rebuild rebuild = {.room = count};
     struct walk walk = {.emit = rebuild_one, .self = &rebuild, .to = number};
-    rebuild.hashes = wm_alloc(merkle_hashes(rebuild.room) * sizeof *rebuild.hashes);
+    rebuild.hashes = wm_alloc(merkle_hashes(count) * sizeof *rebuild.hashes);
     if (!rebuild.hashes) {
         return -ENOMEM;
     }
-    rc = kv_scan(reader, TABLE_RECORDS, prefix, none, walk_part, &walk);
+    put_be64(key, number);
+    int rc = kv_scan(reader, TABLE_RECORDS, wm_view_of(key, sizeof key), wm_view_of(NULL, 0),
+                     walk_part, &walk);
     rc = rc != 0 ? rc : walk.rc;
-    if (rc == 0 && rebuild.count != rebuild.room) {
+    if (rc == 0 && rebuild.count != count) {
         rc = WM_E_NOT_FOUND; /* pruned, or being pruned */
     }
-    if (rc == 0) {
-        merkle_build(rebuild.hashes, rebuild.room);
-        rc = put_receipt(root_bytes, rebuild.record, (const merkle_hash *)rebuild.hashes,
-                         rebuild.room, index, out, len);
+    if (rc != 0) {
+        wm_free(rebuild.hashes);
+        return rc;
     }
-    wm_free(rebuild.hashes);
+    merkle_build(rebuild.hashes, count);
+    *out = rebuild.hashes;
+    return 0;
+}
+
+struct find {
+    uint32_t index, first;
+    struct wm_view part;
+};
+
+static bool find_part(void *self, struct wm_view key, struct wm_view value)
+{
+    struct find *find = self;
+    if (key.len != PART_KEY_BYTES || part_first(key) > find->index) {
+        return false;
+    }
+    find->first = part_first(key);
+    find->part = value;
+    return true;
+}
+
+/* One record of the store; only the part that it is in is looked at. */
+static int find_record(struct kv_reader *reader, uint64_t number, uint32_t index,
+                       struct wm_view *out)
+{
+    uint8_t key[SECOND_KEY_BYTES];
+    struct find find = {.index = index};
+    put_be64(key, number);
+    int rc = kv_scan(reader, TABLE_RECORDS, wm_view_of(key, sizeof key), wm_view_of(NULL, 0),
+                     find_part, &find);
+    if (rc != 0) {
+        return rc;
+    }
+    struct cbor_reader part = cbor_reader_of(find.part);
+    for (uint32_t at = find.first; at <= index; at++) {
+        if (wm_cursor_done(&part.cursor)) {
+            return WM_E_NOT_FOUND; /* pruned, or being pruned */
+        }
+        if (!cbor_skip(&part, out)) {
+            return WM_E_MALFORMED;
+        }
+    }
+    return 0;
+}
+
+/* The store's. The tree that was made last is kept: whoever fetches one receipt of an old second
+ * often wants more of them. */
+static int stored_receipt(struct records *records, struct kv_reader *reader, uint64_t number,
+                          uint32_t index, uint8_t *out, size_t *len)
+{
+    uint8_t key[SECOND_KEY_BYTES];
+    struct wm_view root_bytes, record;
+    struct signed_root root;
+    merkle_hash *hashes, *old;
+    put_be64(key, number);
+    int rc = kv_get(reader, TABLE_ROOTS, wm_view_of(key, sizeof key), &root_bytes);
+    if (rc != 0 || (rc = signed_root_verify(root_bytes, NULL, &root, NULL)) != 0) {
+        return rc;
+    }
+    uint32_t count = (uint32_t)root.root.tree_size;
+    if (index >= count) {
+        return WM_E_NOT_FOUND;
+    }
+    rc = find_record(reader, number, index, &record);
+    if (rc != 0) {
+        return rc;
+    }
+    pthread_mutex_lock(&records->lock);
+    bool kept =
+        records->kept_hashes && records->kept_second == number && records->kept_count == count;
+    if (kept) {
+        rc = put_receipt(root_bytes, record, (const merkle_hash *)records->kept_hashes, count,
+                         index, out, len);
+    }
+    pthread_mutex_unlock(&records->lock);
+    if (kept) {
+        return rc;
+    }
+    rc = rebuild_tree(reader, number, count, &hashes);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = put_receipt(root_bytes, record, (const merkle_hash *)hashes, count, index, out, len);
+    old = hashes;
+    if (rc == 0 && merkle_hashes(count) * sizeof *hashes <= records->config.recent_bytes_max) {
+        pthread_mutex_lock(&records->lock);
+        old = records->kept_hashes;
+        records->kept_hashes = hashes;
+        records->kept_second = number;
+        records->kept_count = count;
+        pthread_mutex_unlock(&records->lock);
+    }
+    wm_free(old);
     return rc;
 }
 
@@ -803,7 +900,7 @@ int records_receipt(struct records *records, uint64_t second, uint32_t index,
         if (rc != 0) {
             return rc;
         }
-        rc = stored_receipt(reader, second, index, out, len);
+        rc = stored_receipt(records, reader, second, index, out, len);
         kv_read_end(reader);
     }
     if (rc == 0) {

@@ -86,8 +86,9 @@ WM_MUST_CHECK int records_seal(struct records *records, struct wm_diag *diag);
 uint64_t records_sealed(const struct records *records);
 
 /* The receipt of one record, RECEIPT_BYTES_MAX of room. WM_E_BUSY: not sealed yet; WM_E_NOT_FOUND:
- * no such record, or pruned. Of a second that is no longer in memory this reads and hashes all of
- * its records (some 0.4 us each): not on the loop's thread. */
+ * no such record, or pruned. Of a second that is no longer in memory the first one reads and hashes
+ * all of its records (some 0.4 us each): not on the loop's thread. The next ones of that second, as
+ * long as no other is asked for, cost as little as from memory. */
 WM_MUST_CHECK int records_receipt(struct records *records, uint64_t second, uint32_t index,
                                   uint8_t out[RECEIPT_BYTES_MAX], size_t *len,
                                   struct wm_diag *diag);

@@ -353,6 +353,37 @@ TEST(failing_memory_loses_a_record_and_says_so)
     leave(&place);
 }
 
+TEST(failing_memory_and_reads_fail_a_request_and_nothing_else)
+{
+    struct place place;
+    REQUIRE(enter(&place));
+    uint64_t second;
+    uint32_t index;
+    for (unsigned i = 0; i < 700; i++) {
+        CHECK_INT(add(&place, i, T0, &second, &index), ==, 0);
+    }
+    CHECK(reopen(&place));
+    for (int kind = 0; kind < WM_FAULT_KINDS; kind++) {
+        for (uint64_t n = 0; wm_fault_next((enum wm_fault_kind)kind, &n);) {
+            struct records *other = NULL;
+            struct wm_diag diag = WM_DIAG_INIT;
+            uint8_t bytes[RECEIPT_BYTES_MAX];
+            size_t len;
+            int rc = records_open(&place.config, &other, &diag);
+            if (rc == 0) {
+                rc = records_receipt(other, second, 600, bytes, &len, &diag);
+                struct records *closing = other;
+                other = NULL;
+                CHECK_INT(records_close(closing, NULL), ==, 0);
+            }
+            CHECK(other == NULL && diag.code == rc);
+            CHECK(rc == 0 || rc == -ENOMEM || rc == -EIO);
+        }
+        CHECK_INT(check_receipt(&place, second, 600, 600), ==, 0);
+    }
+    leave(&place);
+}
+
 TEST(damage_in_the_store_is_found)
 {
     struct place place;
@@ -567,18 +598,20 @@ TEST(a_hundred_thousand_calls_in_a_second)
     double sealed = cpu_ns();
     CHECK_INT(check_receipt(&place, second, 77777, 77777), ==, 0);
     double recent = cpu_ns();
-    place.config.recent_bytes_max = 1;
     CHECK(reopen(&place));
     double reopened = cpu_ns();
     CHECK_INT(check_receipt(&place, second, 77777, 77777), ==, 0);
     double stored = cpu_ns();
+    CHECK_INT(check_receipt(&place, second, 99999, 99999), ==, 0);
+    double again = cpu_ns();
     struct records_stats stats;
     records_stats(place.records, &stats);
     wm_test_note("per call: adding %.0f ns on the loop, sealing %.0f ns, %llu bytes on disk",
                  (added - from) / COUNT, (sealed - middle) / COUNT,
                  (unsigned long long)stats.kept_bytes / COUNT);
-    wm_test_note("a receipt made and checked: %.0f us from memory, %.0f us from the store",
-                 (recent - sealed) / 1e3, (stored - reopened) / 1e3);
+    wm_test_note(
+        "a receipt made and checked: %.0f us from memory, %.0f us from the store, then %.0f",
+        (recent - sealed) / 1e3, (stored - reopened) / 1e3, (again - stored) / 1e3);
     CHECK((added - from) / COUNT < 20000);
     leave(&place);
 }
@@ -590,6 +623,7 @@ TEST_MAIN(TEST_CASE(every_call_has_a_receipt_in_memory_and_from_the_store),
           TEST_CASE(old_seconds_are_pruned_by_age_and_by_size),
           TEST_CASE(a_failed_sealing_is_tried_again),
           TEST_CASE(failing_memory_loses_a_record_and_says_so),
+          TEST_CASE(failing_memory_and_reads_fail_a_request_and_nothing_else),
           TEST_CASE(damage_in_the_store_is_found), TEST_CASE(a_bill_reads_a_range_of_seconds),
           TEST_CASE(sealing_beside_the_loop),
           TEST_CASE(a_killed_node_loses_only_what_was_not_sealed),

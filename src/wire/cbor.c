@@ -5,8 +5,6 @@
  * its own instead of recursion, so that the input cannot choose how deep ours grows. */
 #include "wire/cbor.h"
 
-#include <string.h>
-
 #define SIMPLE_FALSE 20u
 #define SIMPLE_TRUE 21u
 #define SIMPLE_NULL 22u
@@ -16,7 +14,7 @@
 static void put(struct cbor_writer *writer, const void *bytes, size_t len)
 {
     if (writer->len <= writer->room && len <= writer->room - writer->len && len != 0) {
-        memcpy(writer->out + writer->len, bytes, len);
+        __builtin_memcpy(writer->out + writer->len, bytes, len);
     }
     /* A sum beyond SIZE_MAX is of no buffer that could exist; stay too large instead of wrapping.
      */
@@ -367,7 +365,7 @@ bool cbor_bytes_of(struct cbor_reader *reader, uint8_t *out, size_t len)
     if (bytes.len != len) {
         return fail_at(reader, start, "a byte string of another length than it must have");
     }
-    memcpy(out, bytes.ptr, len);
+    __builtin_memcpy(out, bytes.ptr, len);
     return true;
 }
 
@@ -377,7 +375,7 @@ bool cbor_bytes_of(struct cbor_reader *reader, uint8_t *out, size_t len)
 static bool comes_after(struct wm_view key, struct wm_view last)
 {
     size_t common = key.len < last.len ? key.len : last.len;
-    int order = common ? memcmp(key.ptr, last.ptr, common) : 0;
+    int order = common ? __builtin_memcmp(key.ptr, last.ptr, common) : 0;
     return order != 0 ? order > 0 : key.len > last.len;
 }
 

@@ -1,8 +1,6 @@
 /* COSE_Sign1 statements; cose.h has the form. */
 #include "wire/cose.h"
 
-#include <string.h>
-
 #define TAG_SIGN1 18u
 #define HEADER_ALGORITHM 1
 #define HEADER_KEY_ID 4
