@@ -667,7 +667,11 @@ static int new_executor(struct executors *executors, uint32_t index, struct exec
         executor_fini(executor);
         return rc;
     }
-    executor->thread.local = executors->config.local;
+    if (executors->config.state && executor->rpc) {
+        worker_state_way(executors->config.state, executor->rpc, &executor->way);
+        executor->thread.local = worker_state_local(executors->config.state);
+        executor->thread.tier = &executor->way.tier;
+    }
     executor->thread.egress = executors->config.egress;
     executor->thread.log = executors->config.log;
     executor->thread.log_self = executors->config.log_self;

@@ -33,12 +33,13 @@ struct executors_config {
     bool reports;             /* chained calls that ended are told to the node (channel_report) */
     const char *files;        /* folder of the host that all calls read as "/"; NULL: none */
     struct egress *egress;    /* where calls may connect to; borrowed; NULL: nowhere */
-    struct local_tier *local; /* NULL: no state */
+    struct worker_state *state; /* NULL: no state; needs sockets */
     const int *sockets;       /* one for each, to the node; taken over; NULL: none */
     void (*log)(void *self, const struct faaslet_call *call, struct wm_view line);
     void *log_self;
 };
 
+struct worker_state; /* worker_state.h */
 struct executors;
 WM_MUST_CHECK int executors_new(const struct executors_config *config, struct executors **out,
                                 struct wm_diag *diag);

@@ -3,6 +3,7 @@
 #define WM_FAASLET_EXECUTOR_INTERNAL_H
 
 #include "faaslet/executor.h"
+#include "faaslet/worker_state.h"
 
 #define RUNNING_MAX (CALL_DEPTH_MAX + 1)
 
@@ -24,6 +25,7 @@ struct executor {
     struct faaslet_thread thread;
     struct faaslet *spare;
     struct rpc_client *rpc;
+    struct state_way way; /* to the global tier; of no use without rpc */
     pthread_mutex_t lock; /* of what runs: the watchdog looks */
     uint32_t running_count;
     struct running running[RUNNING_MAX];

@@ -24,8 +24,8 @@ struct link {
     struct host_process process;
     struct channel *channel;
     int channel_fd, event_fd, control;
-    uint32_t executors;
-    int sockets[EXECUTORS_MAX]; /* ours */
+    uint32_t streams;
+    int sockets[EXECUTORS_MAX + 1]; /* ours */
     uint8_t packet[CONTROL_BYTES_MAX];
     struct control_message message;
     int fds[CONTROL_FDS_MAX];
@@ -73,6 +73,12 @@ static int spawn(struct link *link, const char *program, int control, struct wm_
                                  wm_error_text(rc));
 }
 
+static uint32_t executors_of(const struct link_config *config)
+{
+    uint32_t executors = config->executors ? config->executors : DEFAULT_EXECUTORS;
+    return executors < EXECUTORS_MAX ? executors : EXECUTORS_MAX;
+}
+
 static int greet(struct link *link, const struct link_config *config, const int *sockets,
                  struct wm_diag *diag)
 {
@@ -84,7 +90,7 @@ static int greet(struct link *link, const struct link_config *config, const int 
     }
     hello->kind = CONTROL_HELLO;
     hello->version = CONTROL_VERSION;
-    hello->executors = config->executors ? config->executors : DEFAULT_EXECUTORS;
+    hello->executors = executors_of(config);
     hello->slots = config->slots ? config->slots : DEFAULT_SLOTS;
     hello->call_prefix = config->call_prefix;
     hello->text = wm_view_str(config->files ? config->files : "");
@@ -99,8 +105,8 @@ static int greet(struct link *link, const struct link_config *config, const int 
         hello->flags |= CONTROL_FLAG_NETNS;
         fds[fd_count++] = config->netns_fd;
     }
-    memcpy(fds + fd_count, sockets, link->executors * sizeof *fds);
-    int rc = control_send(link->control, hello, fds, link->executors + fd_count);
+    memcpy(fds + fd_count, sockets, link->streams * sizeof *fds);
+    int rc = control_send(link->control, hello, fds, link->streams + fd_count);
     wm_free(hello);
     return rc == 0 ? 0 : wm_diag_set(diag, rc, "worker: greeting: %s", wm_error_text(rc));
 }
@@ -117,14 +123,13 @@ static void close_all(const int *fds, uint32_t count)
 int link_open(const struct link_config *config, struct link **out, struct wm_diag *diag)
 {
     char program[PATH_MAX];
-    int pair[2] = {-1, -1}, theirs[EXECUTORS_MAX];
-    uint32_t executors = config->executors ? config->executors : DEFAULT_EXECUTORS;
+    int pair[2] = {-1, -1}, theirs[EXECUTORS_MAX + 1];
+    uint32_t executors = executors_of(config);
     struct link *link = wm_alloc_zero(1, sizeof *link);
     if (!link) {
         return wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
     }
     link->process.pidfd = link->channel_fd = link->event_fd = link->control = -1;
-    executors = executors < EXECUTORS_MAX ? executors : EXECUTORS_MAX;
     int rc = config->program ? 0 : link_program(program, sizeof program, diag);
     rc = rc ? rc : channel_create(&link->channel, &link->channel_fd, diag);
     if (rc == 0 && ((link->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
@@ -132,21 +137,22 @@ int link_open(const struct link_config *config, struct link **out, struct wm_dia
         rc = wm_diag_set(diag, -errno, "worker: sockets: %s", wm_error_text(-errno));
     }
     link->control = pair[0];
-    while (rc == 0 && !config->alone && link->executors < executors) {
+    /* One for each, and one for what renews locks. */
+    while (rc == 0 && !config->alone && link->streams < executors + 1) {
         int ends[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
             rc = wm_diag_set(diag, -errno, "worker: sockets: %s", wm_error_text(-errno));
             break;
         }
-        link->sockets[link->executors] = ends[0];
-        theirs[link->executors++] = ends[1];
+        link->sockets[link->streams] = ends[0];
+        theirs[link->streams++] = ends[1];
     }
     rc = rc ? rc : spawn(link, config->program ? config->program : program, pair[1], diag);
     if (rc == 0 && config->spawned) {
         rc = config->spawned(config->spawned_self, link->process.pid, diag);
     }
     rc = rc ? rc : greet(link, config, theirs, diag);
-    close_all(theirs, link->executors);
+    close_all(theirs, link->streams);
     close_all(&pair[1], 1);
     if (rc != 0) {
         link_close(link);
@@ -170,7 +176,7 @@ void link_close(struct link *link)
     close_all(&link->channel_fd, 1);
     close_all(&link->event_fd, 1);
     close_all(&link->control, 1);
-    close_all(link->sockets, link->executors);
+    close_all(link->sockets, link->streams);
     wm_free(link);
 }
 
@@ -184,11 +190,11 @@ struct channel *link_channel(struct link *link)
     return link->channel;
 }
 
-int link_socket(struct link *link, uint32_t executor)
+int link_socket(struct link *link, uint32_t stream)
 {
-    int fd = executor < link->executors ? link->sockets[executor] : -1;
+    int fd = stream < link->streams ? link->sockets[stream] : -1;
     if (fd >= 0) {
-        link->sockets[executor] = -1;
+        link->sockets[stream] = -1;
     }
     return fd;
 }

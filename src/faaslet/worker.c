@@ -14,12 +14,14 @@
 #include "faaslet/control.h"
 #include "faaslet/egress.h"
 #include "faaslet/executor.h"
+#include "faaslet/worker_state.h"
 #include "host/confine.h"
 
 struct worker {
     int control;
     struct channel *channel;
     struct executors *executors;
+    struct worker_state *state;
     struct egress egress;
     struct faaslet_thread thread; /* for Proto-Faaslets, which this thread makes */
     bool greeted;
@@ -86,7 +88,7 @@ static int greet(struct worker *worker, struct wm_diag *diag)
         hello->flags & CONTROL_FLAG_NETNS ? 3 : 2; /* of the executors' sockets */
     char text[PATH_MAX], *files = NULL;
     if (worker->greeted || hello->version != CONTROL_VERSION || worker->fd_count < first ||
-        (worker->fd_count > first && worker->fd_count - first < hello->executors) ||
+        (worker->fd_count > first && worker->fd_count - first < hello->executors + 1) ||
         hello->text.len >= sizeof text) {
         return wm_diag_set(diag, WM_E_MALFORMED, "worker: a greeting of another version");
     }
@@ -124,7 +126,11 @@ static int greet(struct worker *worker, struct wm_diag *diag)
         .log = send_log,
         .log_self = worker,
     };
-    rc = executors_new(&config, &worker->executors, diag);
+    if (config.sockets) {
+        rc = worker_state_new(config.sockets[hello->executors], 0, &worker->state, diag);
+        config.state = worker->state;
+    }
+    rc = rc ? rc : executors_new(&config, &worker->executors, diag);
     rc = rc ? rc : faaslet_thread_init(&worker->thread, files, diag);
     if (rc == 0 && (hello->flags & CONTROL_FLAG_CONFINE)) {
         rc = confine(hello, files, diag); /* before there are threads: it would not bind those */

@@ -13,7 +13,7 @@ struct worker_state {
     struct state_way renewals;
 };
 
-static int share(void *self, struct tier *tier, uint32_t id, int memfd, const void *base,
+static int share_region(void *self, struct tier *tier, uint32_t id, int memfd, const void *base,
                  uint64_t bytes)
 {
     struct state_way *way = WM_CONTAINER_OF(tier, struct state_way, tier);
@@ -21,7 +21,7 @@ static int share(void *self, struct tier *tier, uint32_t id, int memfd, const vo
     return tier_rpc_share(&way->client, id, memfd, base, bytes, NULL);
 }
 
-static int unshare(void *self, struct tier *tier, uint32_t id)
+static int unshare_region(void *self, struct tier *tier, uint32_t id)
 {
     struct state_way *way = WM_CONTAINER_OF(tier, struct state_way, tier);
     (void)self;
@@ -31,7 +31,7 @@ static int unshare(void *self, struct tier *tier, uint32_t id)
 int worker_state_new(int socket, uint64_t bytes_max, struct worker_state **out,
                      struct wm_diag *diag)
 {
-    static const struct local_tier_sharing sharing = {NULL, share, unshare};
+    static const struct local_tier_sharing sharing = {NULL, share_region, unshare_region};
     struct worker_state *state = wm_alloc_zero(1, sizeof *state);
     struct rpc_transport transport;
     struct rpc_client *rpc = NULL;

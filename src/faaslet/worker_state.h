@@ -17,7 +17,7 @@
 struct worker_state;
 
 struct state_way {
-    struct tier_rpc_client client; /* first: a tier's self leads back here */
+    struct tier_rpc_client client;
     struct tier tier;
 };
 

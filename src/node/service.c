@@ -20,11 +20,14 @@
 #include "faaslet/call_rpc.h"
 #include "faaslet/executor.h"
 #include "faaslet/rpc.h"
+#include "faaslet/tier_rpc.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
 #include "node/workers.h"
 
 #define THREAD_STACK_BYTES (512u << 10)
+#define REGIONS_MAX 8192u
+#define REGIONS_BYTES_MAX (UINT64_C(8) << 30)
 #define KEPT_CALLS_MAX 4096u /* chained ones that the node runs for a worker */
 
 /* A chained call that the node placed; the loop thread's. */
@@ -49,8 +52,9 @@ struct service {
     struct mailbox *mailbox;
     char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
     int epoll_fd, stop_fd[2];
-    int sockets[EXECUTORS_MAX]; /* copies, for shutting down; -1: not served */
+    int sockets[EXECUTORS_MAX + 1]; /* copies, for shutting down; -1: not served */
     uint32_t count;
+    struct tier_regions *regions; /* replicas of the worker that this process maps */
     struct placed *placed; /* the loop's */
     uint32_t placed_count;
     bool stopped; /* the loop's */
@@ -80,6 +84,7 @@ static void put_service(struct service *service)
             close(service->sockets[i]);
         }
     }
+    tier_regions_free(service->regions);
     close(service->epoll_fd);
     close(service->stop_fd[0]);
     close(service->stop_fd[1]);
@@ -245,8 +250,15 @@ static int serve_call(struct service *service, struct rpc_request *request)
 static int handle(void *self, struct rpc_request *request)
 {
     struct stream *stream = self;
+    struct service *service = stream->service;
     switch (request->service) {
-    case RPC_CALL: return serve_call(stream->service, request);
+    case RPC_TIER: {
+        struct tier_rpc_server server = {.tier = service->node->tier,
+                                         .tenant = wm_view_str(service->tenant),
+                                         .regions = service->regions};
+        return service->node->tier ? tier_rpc_handle(&server, request) : WM_E_UNSUPPORTED;
+    }
+    case RPC_CALL: return serve_call(service, request);
     default: return WM_E_UNSUPPORTED;
     }
 }
@@ -327,17 +339,19 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
     atomic_init(&service->refs, 2); /* the loop's, and the watching thread's */
     service->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (service->epoll_fd < 0 ||
+        tier_regions_new(REGIONS_MAX, REGIONS_BYTES_MAX, &service->regions) != 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, service->stop_fd) != 0) {
         int rc = wm_diag_set(diag, -errno, "worker: %s", wm_error_text(-errno));
         if (service->epoll_fd >= 0) {
             close(service->epoll_fd);
         }
+        tier_regions_free(service->regions);
         wm_free(service);
         return rc;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.fd = service->stop_fd[0]};
     epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, service->stop_fd[0], &event);
-    for (int fd; service->count < EXECUTORS_MAX && (fd = link_socket(link, service->count)) >= 0;) {
+    for (int fd; service->count < WM_COUNT_OF(service->sockets) && (fd = link_socket(link, service->count)) >= 0;) {
         service->sockets[service->count++] = dup(fd);
         event = (struct epoll_event){.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, fd, &event);
