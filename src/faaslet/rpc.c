@@ -137,6 +137,11 @@ void rpc_client_interrupted(struct rpc_client *client, bool (*stop)(void *self),
     }
 }
 
+bool rpc_client_usable(const struct rpc_client *client)
+{
+    return !client->broken;
+}
+
 /* -EINTR leaves the connection usable; everything else ends it. */
 static int gone(struct rpc_client *client, int err, const char *what, struct wm_diag *diag)
 {

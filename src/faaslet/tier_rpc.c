@@ -297,9 +297,13 @@ static int ask(struct tier_rpc_client *client, struct tier_request *request,
         return wm_diag_set(diag, WM_E_MALFORMED, "state: the node's reply is out of form");
     }
     if (reply->code && diag) {
-        char text[WM_DIAG_TEXT_BYTES];
-        wm_diag_set(diag, reply->code, "%s",
-                    wm_diag_quote(text, sizeof text, reply->text.ptr, reply->text.len));
+        /* It was made printable where untrusted text went into it; this is about the node. */
+        diag->code = reply->code;
+        for (size_t i = 0; i < reply->text.len; i++) {
+            uint8_t byte = reply->text.ptr[i];
+            diag->text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
+        }
+        diag->text[reply->text.len] = 0; /* tier_reply_decode: it fits */
     }
     client->stats.errors += reply->code && reply->code != WM_E_NOT_FOUND;
     return reply->code;
