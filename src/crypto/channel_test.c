@@ -247,7 +247,31 @@ TEST(two_connections_do_not_mix)
     CHECK_INT(open_record(&d, record, len, "", &final), ==, WM_E_FORGED);
 }
 
-TEST_MAIN(TEST_CASE(both_directions), TEST_CASE(every_changed_bit_of_the_handshake_is_refused),
+/* Computed by another implementation; doc/format/peers.md shows it. */
+TEST(known_first_message)
+{
+    static const uint8_t tail[] = {0x79, 0xa6, 0x31, 0xee, 0xde, 0x1b, 0xf9, 0xc9, 0x8f, 0x12, 0x03,
+                                   0x2c, 0xde, 0xad, 0xd0, 0xe7, 0xa0, 0x79, 0x39, 0x8f, 0xc7, 0x86,
+                                   0xb8, 0x8c, 0xc8, 0x46, 0xec, 0x89, 0xaf, 0x85, 0xa5, 0x1a, 0xcc,
+                                   0x9b, 0x3d, 0x7e, 0x9d, 0x98, 0x52, 0xd7, 0x9a, 0x47, 0xd2, 0x6c,
+                                   0x3c, 0x25, 0xc1, 0x2e, 0x5d, 0xd8, 0x48, 0x4f, 0x66, 0x26, 0x21,
+                                   0xa7, 0xc3, 0x63, 0x84, 0x7a, 0x4f, 0xa6, 0x81, 0x68};
+    uint8_t key[32], random[32], expected[CHANNEL_HELLO_BYTES] = "WMC1\003one",
+                                 hello[CHANNEL_HELLO_BYTES];
+    for (int i = 0; i < 32; i++) {
+        key[i] = (uint8_t)i;
+        random[i] = (uint8_t)(0x40 + i);
+    }
+    memcpy(expected + sizeof expected - sizeof tail, tail, sizeof tail);
+    struct channel_handshake handshake;
+    REQUIRE(channel_begin(&handshake, key, wm_view_str("one"), wm_view_str("two"), random, NULL) ==
+            0);
+    channel_hello(&handshake, hello);
+    CHECK(memcmp(hello, expected, sizeof hello) == 0);
+}
+
+TEST_MAIN(TEST_CASE(known_first_message), TEST_CASE(both_directions),
+          TEST_CASE(every_changed_bit_of_the_handshake_is_refused),
           TEST_CASE(every_changed_bit_of_a_record_is_refused),
           TEST_CASE(replay_reorder_drop_and_truncate), TEST_CASE(wrong_key_wrong_name),
           TEST_CASE(reflection_and_replayed_handshakes), TEST_CASE(two_connections_do_not_mix))

@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/fault.h"
 #include "crypto/hash.h"
 #include "faaslet/secure.h"
 #include "host/file.h"
@@ -90,7 +91,9 @@ static int connect_address(const struct addrinfo *address, int64_t deadline_ns, 
     if (fd < 0) {
         return -errno;
     }
-    int rc = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : -errno;
+    int rc = wm_fault_here(WM_FAULT_IO)                                ? -EIO
+             : connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0
+                                                                       : -errno;
     while (rc == -EINPROGRESS || rc == -EINTR) {
         int64_t left = (deadline_ns - host_monotonic_ns()) / 1000000;
         struct pollfd item = {.fd = fd, .events = POLLOUT};
@@ -153,9 +156,9 @@ static int open_connection(struct peer *peer, uint32_t io_ms, int *ctl,
         wm_diag_prefix(diag, "node %s", peer->name);
         return rc;
     }
-    int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int duplicate = wm_fault_here(WM_FAULT_IO) ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (duplicate < 0) {
-        rc = -errno;
+        rc = -EMFILE;
         close(fd);
         return wm_diag_set(diag, rc, "node %s: %s", peer->name, wm_error_text(rc));
     }

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -182,9 +183,19 @@ static int64_t now_ms(void)
     return host_monotonic_ns() / 1000000;
 }
 
+static int open_files(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
 TEST(nodes_meet_and_talk)
 {
     static struct test_node nodes[NODES];
+    int files = open_files();
     REQUIRE(meet(nodes));
     CHECK(all_alive(nodes));
     CHECK_INT(peers_self(nodes[1].peers), ==, 1);
@@ -211,6 +222,34 @@ TEST(nodes_meet_and_talk)
     CHECK(info.load.draining);
     struct rpc_client *client;
     CHECK_INT(peers_get(nodes[0].peers, 0, &client, NULL), ==, WM_E_INVALID);
+    part(nodes);
+    CHECK_INT(open_files(), ==, files); /* nothing is left open */
+}
+
+TEST(failing_calls_leave_nothing_behind)
+{
+    static struct test_node nodes[NODES];
+    REQUIRE(meet(nodes));
+    REQUIRE(all_alive(nodes));
+    for (enum wm_fault_kind kind = 0; kind < WM_FAULT_KINDS; kind++) {
+        uint64_t rounds = 0;
+        for (uint64_t n = 0; wm_fault_next(kind, &n);) {
+            struct peers_info info;
+            int rc = say(&nodes[0], 1, "hello");
+            bool fired = wm_fault_fired(kind);
+            CHECK(rc == 0 || fired);
+            peers_info(nodes[0].peers, 1, &info);
+            CHECK_INT(info.connections, ==, rc == 0);
+            /* The next round makes a new one. */
+            CHECK_INT(peers_move(nodes[0].peers, 1, "127.0.0.1", nodes[1].port), ==, 0);
+            for (int i = 0; i < PATIENCE_MS / 10 && info.connections; i++) {
+                sleep_ms(10);
+                peers_info(nodes[0].peers, 1, &info);
+            }
+            rounds++;
+        }
+        CHECK_INT(rounds, >=, 3);
+    }
     part(nodes);
 }
 
@@ -543,7 +582,8 @@ TEST(heartbeats_are_read_strictly)
     }
 }
 
-TEST_MAIN(TEST_CASE(nodes_meet_and_talk), TEST_CASE(a_death_is_noticed_and_ends_the_wait),
+TEST_MAIN(TEST_CASE(nodes_meet_and_talk), TEST_CASE(failing_calls_leave_nothing_behind),
+          TEST_CASE(a_death_is_noticed_and_ends_the_wait),
           TEST_CASE(a_fast_restart_is_reported_as_a_death),
           TEST_CASE(a_partition_is_seen_by_whom_it_cuts_off),
           TEST_CASE(a_slow_peer_does_not_block_others),
