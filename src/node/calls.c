@@ -376,8 +376,10 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
     wm_random_bytes((uint8_t *)&random, sizeof random);
     calls->id_prefix = UINT64_C(1) << 62 | (uint64_t)(random >> 10) << 40;
     int rc = calls_records_open(calls, diag);
+    rc = rc ? rc : global_open(node, &calls->global, diag);
     rc = rc ? rc : workers_open(node, &calls->workers, diag);
     if (rc != 0) {
+        global_close(node, calls->global);
         calls_records_close(calls);
         map_fini(&calls->shares);
         wm_free(calls);
@@ -407,6 +409,7 @@ void node_calls_close(struct node *node)
     }
     workers_close(calls->workers); /* ends all that run */
     WM_ASSERT(!calls->all);
+    global_close(node, calls->global);
     calls_records_close(calls);
     while ((share = map_next(&calls->shares, &at))) {
         wm_free(share);

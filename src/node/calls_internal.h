@@ -6,6 +6,7 @@
 
 #include "crypto/sign.h"
 #include "node/calls.h"
+#include "node/global.h"
 #include "node/map.h"
 #include "node/node.h"
 #include "node/records.h"
@@ -36,6 +37,7 @@ struct entry {
 
 struct node_calls {
     struct node *node;
+    struct global *global;
     struct workers *workers;
     struct records *records;
     struct sign_key key;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -74,6 +75,9 @@ struct asking {
     uint8_t *output; /* given to the thread with an AWAIT */
 };
 
+/* Services that exist, over all workers. */
+static _Atomic uint32_t service_count;
+
 static void put_service(struct service *service)
 {
     if (atomic_fetch_sub(&service->refs, 1) != 1) {
@@ -89,6 +93,7 @@ static void put_service(struct service *service)
     close(service->stop_fd[0]);
     close(service->stop_fd[1]);
     wm_free(service);
+    atomic_fetch_sub(&service_count, 1);
 }
 
 /* --- On the loop --- */
@@ -356,6 +361,7 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
         event = (struct epoll_event){.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
+    atomic_fetch_add(&service_count, 1);
     int rc = start_thread(watch_streams, service);
     if (rc != 0) {
         put_service(service);
@@ -388,4 +394,11 @@ void service_stop(struct service *service)
         }
     }
     put_service(service);
+}
+
+void service_wait_all(void)
+{
+    while (atomic_load(&service_count) != 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }

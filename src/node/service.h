@@ -21,5 +21,7 @@ WM_MUST_CHECK int service_start(struct node *node, struct workers *workers, stru
                                 struct wm_diag *diag);
 /* Does not wait: what is being served ends soon. NULL allowed. */
 void service_stop(struct service *service);
+/* Waits until all that were stopped have ended: before what they use is closed. */
+void service_wait_all(void);
 
 #endif

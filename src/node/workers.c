@@ -977,7 +977,8 @@ void workers_close(struct workers *workers)
     while (workers->list) {
         bury(workers->list, "the node is stopping");
     }
-    mailbox_close(workers->mailbox);
+    mailbox_close(workers->mailbox); /* nobody waits for the loop any more */
+    service_wait_all();
     sandbox_close(workers->sandbox);
     uv_close((uv_handle_t *)&workers->prepare, NULL);
     uv_close((uv_handle_t *)&workers->timer, on_timer_closed);
