@@ -25,16 +25,16 @@ struct executor;
 
 /* How a worker asks its node; NULL functions: it has none to ask (tests, benches). */
 struct executors_config {
-    struct channel *channel;  /* borrowed */
-    uint32_t executors;       /* at most, up to EXECUTORS_MAX */
-    uint32_t ready;           /* that run at once while none waits; 0: processors of this machine */
-    uint32_t slots;           /* of each */
-    uint64_t call_prefix;     /* upper bits of the ids given to chained calls */
-    bool reports;             /* chained calls that ended are told to the node (channel_report) */
-    const char *files;        /* folder of the host that all calls read as "/"; NULL: none */
-    struct egress *egress;    /* where calls may connect to; borrowed; NULL: nowhere */
+    struct channel *channel; /* borrowed */
+    uint32_t executors;      /* at most, up to EXECUTORS_MAX */
+    uint32_t ready;          /* that run at once while none waits; 0: processors of this machine */
+    uint32_t slots;          /* of each */
+    uint64_t call_prefix;    /* upper bits of the ids given to chained calls */
+    bool reports;            /* chained calls that ended are told to the node (channel_report) */
+    const char *files;       /* folder of the host that all calls read as "/"; NULL: none */
+    struct egress *egress;   /* where calls may connect to; borrowed; NULL: nowhere */
     struct worker_state *state; /* NULL: no state; needs sockets */
-    const int *sockets;       /* one for each, to the node; taken over; NULL: none */
+    const int *sockets;         /* one for each, to the node; taken over; NULL: none */
     void (*log)(void *self, const struct faaslet_call *call, struct wm_view line);
     void *log_self;
 };

@@ -42,8 +42,8 @@ WM_MUST_CHECK int link_open(const struct link_config *config, struct link **out,
 void link_close(struct link *link);
 const struct host_process *link_process(const struct link *link);
 struct channel *link_channel(struct link *link);
-/* The node's ends of the worker's streams, one for each executor and one for what renews locks; each
- * is taken over by who first asks for it; -1: there is none (any more). */
+/* The node's ends of the worker's streams, one for each executor and one for what renews locks;
+ * each is taken over by who first asks for it; -1: there is none (any more). */
 int link_socket(struct link *link, uint32_t stream);
 
 /* Descriptors to be watched for reading: of control messages, and of completions. */

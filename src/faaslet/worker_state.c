@@ -14,7 +14,7 @@ struct worker_state {
 };
 
 static int share_region(void *self, struct tier *tier, uint32_t id, int memfd, const void *base,
-                 uint64_t bytes)
+                        uint64_t bytes)
 {
     struct state_way *way = WM_CONTAINER_OF(tier, struct state_way, tier);
     (void)self;
@@ -45,9 +45,8 @@ int worker_state_new(int socket, uint64_t bytes_max, struct worker_state **out,
     }
     if (rc == 0) {
         worker_state_way(state, rpc, &state->renewals);
-        struct local_tier_config config = {.bytes_max = bytes_max,
-                                           .renewals = &state->renewals.tier,
-                                           .sharing = &sharing};
+        struct local_tier_config config = {
+            .bytes_max = bytes_max, .renewals = &state->renewals.tier, .sharing = &sharing};
         rc = local_tier_new(&config, &state->local, diag);
     }
     if (rc != 0) {

@@ -56,7 +56,7 @@ struct service {
     int sockets[EXECUTORS_MAX + 1]; /* copies, for shutting down; -1: not served */
     uint32_t count;
     struct tier_regions *regions; /* replicas of the worker that this process maps */
-    struct placed *placed; /* the loop's */
+    struct placed *placed;        /* the loop's */
     uint32_t placed_count;
     bool stopped; /* the loop's */
 };
@@ -356,7 +356,8 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
     }
     struct epoll_event event = {.events = EPOLLIN, .data.fd = service->stop_fd[0]};
     epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, service->stop_fd[0], &event);
-    for (int fd; service->count < WM_COUNT_OF(service->sockets) && (fd = link_socket(link, service->count)) >= 0;) {
+    for (int fd; service->count < WM_COUNT_OF(service->sockets) &&
+                 (fd = link_socket(link, service->count)) >= 0;) {
         service->sockets[service->count++] = dup(fd);
         event = (struct epoll_event){.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, fd, &event);
