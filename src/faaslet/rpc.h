@@ -93,6 +93,7 @@ enum rpc_service {
     RPC_CALL = 2, /* chained and handed-on calls */
     RPC_HTTP = 3, /* outbound HTTP */
     RPC_NODE = 4, /* between nodes: membership */
+    RPC_RUN = 5,  /* between nodes: calls that are handed on */
 };
 
 #endif

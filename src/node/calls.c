@@ -116,7 +116,9 @@ static void finish(struct entry *entry, struct call_result *result)
         function_version_put(entry->work.version);
     }
     free_entry(entry);
-    snprintf(result->node, sizeof result->node, "%s", calls->node->config->name);
+    if (!result->node[0]) {
+        snprintf(result->node, sizeof result->node, "%s", calls->node->config->name);
+    }
     done(self, id, result);
 }
 
@@ -130,11 +132,18 @@ static void refuse(struct entry *entry, enum call_end end, uint32_t retry_ms, co
 
 static void start_next(struct share *share);
 
+/* Where there are other nodes, the scheduler says where. */
+static void place(struct entry *entry);
+
 static void run(struct entry *entry)
 {
     entry->share->running++;
     entry->calls->stats.running++;
-    workers_start_call(entry->calls->workers, &entry->work);
+    if (entry->calls->cluster && entry->work.func_idx == UINT32_MAX) {
+        place(entry);
+    } else {
+        workers_start_call(entry->calls->workers, &entry->work);
+    }
 }
 
 static void stop_running(struct entry *entry)
@@ -180,6 +189,10 @@ static void work_done(struct worker_call *work, const struct channel_result *fro
     struct share *share = entry->share;
     char message[FAASLET_TEXT_BYTES];
     stop_running(entry);
+    if (calls->cluster) {
+        cluster_ended(calls->cluster, &entry->ticket, from->usage.wall_ns,
+                      from->end == CALL_END_WORKER_DIED);
+    }
     if (from->end == CALL_END_WORKER_DIED && work->version->idempotent && !entry->cancelled &&
         entry->retries++ < RETRIES_MAX) {
         calls->stats.retried++;
@@ -224,6 +237,84 @@ static void start_next(struct share *share)
     }
 }
 
+/* --- Placement among nodes --- */
+
+static void handed_back(void *self, int error, const struct call_result *from)
+{
+    struct entry *entry = self;
+    struct node_calls *calls = entry->calls;
+    struct share *share = entry->share;
+    struct call_result result = *from;
+    stop_running(entry);
+    if (error == 0 && result.end == CALL_END_NOT_FOUND && !entry->cancelled) {
+        /* The other node's catalogue is behind ours; here it can run. */
+        entry->share->running++;
+        calls->stats.running++;
+        workers_start_call(calls->workers, &entry->work);
+        return;
+    }
+    if (error != 0 && entry->work.version->idempotent && !entry->cancelled &&
+        entry->retries++ < RETRIES_MAX) {
+        calls->stats.retried++;
+        run(entry);
+        return;
+    }
+    if (error != 0) {
+        result = (struct call_result){
+            .end = entry->cancelled ? CALL_END_CANCELLED : CALL_END_NODE_DIED,
+            .message = "the node that it was handed on to did not answer; whether it ran is not "
+                       "known, and the function is not declared idempotent"};
+    }
+    finish(entry, &result);
+    start_next(share);
+    check_drained(calls);
+}
+
+static void place(struct entry *entry)
+{
+    struct node_calls *calls = entry->calls;
+    struct cluster_decision decision = cluster_place(calls->cluster, &entry->ticket);
+    struct call_request request;
+    switch (decision.what) {
+    case CLUSTER_RUN: workers_start_call(calls->workers, &entry->work); return;
+    case CLUSTER_WAIT: entry->placed = true; return;
+    case CLUSTER_HAND_ON:
+        request = (struct call_request){
+            .input = entry->work.input,
+            .http = entry->by_route ? &entry->http : NULL,
+            .timeout_ms = entry->work.timeout_ms,
+            .depth = entry->work.depth,
+            .hops = entry->ticket.hops,
+            .chained = entry->chained,
+        };
+        if (cluster_hand_on(calls->cluster, decision.node, entry->work.version, &request,
+                            handed_back, entry) == 0) {
+            calls->stats.handed_on++;
+            return;
+        }
+        workers_start_call(calls->workers, &entry->work); /* no memory for it: here, then */
+        return;
+    case CLUSTER_REFUSE: break;
+    }
+    struct share *share = entry->share;
+    stop_running(entry);
+    refuse(entry, CALL_END_OVERLOADED, decision.retry_after_ms, decision.why);
+    start_next(share);
+}
+
+/* The scheduler's: a call that waited runs now. */
+static void start_placed(void *self, uint64_t id)
+{
+    struct node_calls *calls = self;
+    for (struct entry *entry = calls->all; entry; entry = entry->next) {
+        if (entry->work.id == id && entry->placed) {
+            entry->placed = false;
+            workers_start_call(calls->workers, &entry->work);
+            return;
+        }
+    }
+}
+
 /* --- Admission --- */
 
 static void admit(struct entry *entry, const struct call_request *request)
@@ -244,6 +335,9 @@ static void admit(struct entry *entry, const struct call_request *request)
     if (request->depth > CALL_DEPTH_MAX) {
         refuse(entry, CALL_END_REFUSED, 0, "calls are chained too deeply");
         return;
+    }
+    if (calls->cluster) {
+        entry->ticket.function = cluster_function(entry->work.version);
     }
     struct share *share = entry->share = share_of(calls, request->tenant);
     if (!share) {
@@ -296,7 +390,12 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
         .depth = request->depth,
         .done = work_done,
     };
+    entry->chained = request->chained;
+    entry->ticket = (struct cluster_ticket){
+        .id = id, .hops = request->hops, .from = request->hops ? request->from_peer : PEERS_NOBODY};
     if (request->http) {
+        entry->by_route = true;
+        entry->http = *request->http;
         entry->work.method = request->http->method;
         entry->work.path = request->http->path;
         entry->work.query = request->http->query;
@@ -314,6 +413,15 @@ void node_calls_cancel(struct node *node, uint64_t id)
             continue;
         }
         entry->cancelled = true;
+        if (entry->placed) {
+            struct share *share = entry->share;
+            entry->placed = false;
+            cluster_cancelled(calls->cluster, &entry->ticket);
+            stop_running(entry);
+            refuse(entry, CALL_END_CANCELLED, 0, "its caller is gone");
+            start_next(share);
+            return;
+        }
         if (!entry->queued) {
             workers_cancel(calls->workers, &entry->work);
             return;
@@ -338,6 +446,9 @@ void node_calls_drain(struct node *node, void (*drained)(void *self), void *self
 {
     struct node_calls *calls = node->calls;
     calls->draining = true;
+    if (calls->cluster) {
+        cluster_drain(calls->cluster);
+    }
     calls->drained = drained;
     calls->drained_self = self;
     check_drained(calls);
@@ -376,10 +487,12 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
     wm_random_bytes((uint8_t *)&random, sizeof random);
     calls->id_prefix = UINT64_C(1) << 62 | (uint64_t)(random >> 10) << 40;
     int rc = calls_records_open(calls, diag);
-    rc = rc ? rc : global_open(node, &calls->global, diag);
+    rc = rc ? rc : cluster_open(node, &calls->cluster, diag);
+    rc = rc ? rc : global_open(node, calls->cluster, &calls->global, diag);
     rc = rc ? rc : workers_open(node, &calls->workers, diag);
     if (rc != 0) {
         global_close(node, calls->global);
+        cluster_close(calls->cluster);
         calls_records_close(calls);
         map_fini(&calls->shares);
         wm_free(calls);
@@ -388,7 +501,11 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
     workers_on_report(calls->workers, chained_ended, calls);
     calls_hooks(calls);
     node->calls = calls;
-    return 0;
+    if (calls->cluster) {
+        cluster_on_start(calls->cluster, start_placed, calls);
+        rc = cluster_start(calls->cluster, workers_mailbox(calls->workers), diag);
+    }
+    return rc;
 }
 
 void node_calls_close(struct node *node)
@@ -402,14 +519,19 @@ void node_calls_close(struct node *node)
     calls->draining = true;
     for (struct entry *entry = calls->all, *next; entry; entry = next) {
         next = entry->next;
-        if (entry->queued) {
+        if (entry->queued || entry->placed) {
             node_calls_cancel(node, entry->work.id);
+        } else {
+            entry->cancelled = true;
         }
-        entry->cancelled = true;
+    }
+    if (calls->cluster) {
+        cluster_stop(calls->cluster);
     }
     workers_close(calls->workers); /* ends all that run */
     WM_ASSERT(!calls->all);
     global_close(node, calls->global);
+    cluster_close(calls->cluster);
     calls_records_close(calls);
     while ((share = map_next(&calls->shares, &at))) {
         wm_free(share);

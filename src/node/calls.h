@@ -49,6 +49,7 @@ struct call_request {
     uint32_t timeout_ms;          /* 0: the function's own; never more than that */
     uint32_t depth;               /* 0: not chained */
     uint32_t hops;                /* nodes that handed it on */
+    uint32_t from_peer;           /* the last of them (peers.h); of no meaning with hops 0 */
     uint32_t func_idx;            /* chain_this: table index; UINT32_MAX: the function's entry */
     bool chained;
     call_done_fn *done;

@@ -6,6 +6,7 @@
 
 #include "crypto/sign.h"
 #include "node/calls.h"
+#include "node/cluster.h"
 #include "node/global.h"
 #include "node/map.h"
 #include "node/node.h"
@@ -30,7 +31,11 @@ struct entry {
     struct entry *waiting;
     struct worker_call work;
     bool queued, cancelled;
+    bool placed; /* waits for the scheduler's start */
     uint32_t retries;
+    struct cluster_ticket ticket;
+    struct call_http http; /* again as the request had it, for handing it on */
+    bool by_route, chained;
     call_done_fn *done;
     void *self;
 };
@@ -38,6 +43,7 @@ struct entry {
 struct node_calls {
     struct node *node;
     struct global *global;
+    struct cluster *cluster; /* NULL: this node is alone */
     struct workers *workers;
     struct records *records;
     struct sign_key key;

@@ -188,6 +188,9 @@ static void describe(void *self, json_t *object)
     json_object_set_new(workers, "loads", json_integer((json_int_t)stats.loads));
     json_object_set_new(object, "isolation", isolation);
     json_object_set_new(object, "workers", workers);
+    if (calls->cluster) {
+        cluster_describe(calls->cluster, object);
+    }
 }
 
 void calls_hooks(struct node_calls *calls)

@@ -6,8 +6,10 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "faaslet/tier_cluster.h"
 #include "faaslet/tier_embedded.h"
 #include "faaslet/tier_redis.h"
+#include "node/cluster.h"
 #include "node/log.h"
 
 #define REDIS_PREFIX "redis:"
@@ -15,6 +17,7 @@
 
 struct global {
     struct tier tier;
+    struct tier own; /* this node's keys, below `tier` where there are peers */
 };
 
 static int open_redis(const char *address, struct tier *out, struct wm_diag *diag)
@@ -29,7 +32,33 @@ static int open_redis(const char *address, struct tier *out, struct wm_diag *dia
     return rc;
 }
 
-int global_open(struct node *node, struct global **out, struct wm_diag *diag)
+static int open_embedded(struct node *node, struct cluster *cluster, struct global *global,
+                         struct wm_diag *diag)
+{
+    struct tier_embedded_config config = {.kv = node->kv};
+    if (!cluster) {
+        return tier_embedded_new(&config, &global->tier, diag);
+    }
+    int rc = tier_embedded_new(&config, &global->own, diag);
+    if (rc != 0) {
+        return rc;
+    }
+    struct tier_cluster_config over = {.local = &global->own,
+                                       .peer = cluster_peer_get,
+                                       .release = cluster_peer_put,
+                                       .self = cluster};
+    over.nodes = cluster_names(cluster, &over.count, &over.own);
+    rc = tier_cluster_new(&over, &global->tier, diag);
+    if (rc != 0) {
+        global->own.ops->close(global->own.self);
+        return rc;
+    }
+    cluster_set_local_tier(cluster, &global->own);
+    return 0;
+}
+
+int global_open(struct node *node, struct cluster *cluster, struct global **out,
+                struct wm_diag *diag)
 {
     struct global *global = wm_alloc_zero(1, sizeof *global);
     const char *tier = node->config->tier;
@@ -40,8 +69,7 @@ int global_open(struct node *node, struct global **out, struct wm_diag *diag)
     if (strncmp(tier, REDIS_PREFIX, strlen(REDIS_PREFIX)) == 0) {
         rc = open_redis(tier + strlen(REDIS_PREFIX), &global->tier, diag);
     } else {
-        struct tier_embedded_config config = {.kv = node->kv};
-        rc = tier_embedded_new(&config, &global->tier, diag);
+        rc = open_embedded(node, cluster, global, diag);
     }
     if (rc != 0) {
         wm_free(global);
@@ -57,6 +85,9 @@ void global_close(struct node *node, struct global *global)
     if (global) {
         node->tier = NULL;
         global->tier.ops->close(global->tier.self);
+        if (global->own.ops) {
+            global->own.ops->close(global->own.self);
+        }
         wm_free(global);
     }
 }

@@ -11,8 +11,10 @@
 #include "node/node.h"
 
 struct global;
+struct cluster;
 /* Sets node->tier. A Redis without persistence is a warning in the log. */
-WM_MUST_CHECK int global_open(struct node *node, struct global **out, struct wm_diag *diag);
+WM_MUST_CHECK int global_open(struct node *node, struct cluster *cluster, struct global **out,
+                              struct wm_diag *diag);
 void global_close(struct node *node, struct global *global); /* NULL allowed */
 
 #endif

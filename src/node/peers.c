@@ -891,3 +891,14 @@ void peers_info(struct peers *peers, uint32_t number, struct peers_info *out)
     }
     pthread_mutex_unlock(&peers->lock);
 }
+
+void peers_abort(struct peers *peers)
+{
+    pthread_mutex_lock(&peers->lock);
+    for (uint32_t i = 0; i < peers->count; i++) {
+        if (!peers->list[i].self) {
+            doom(&peers->list[i], peers->config.connections_max);
+        }
+    }
+    pthread_mutex_unlock(&peers->lock);
+}

@@ -92,6 +92,8 @@ WM_MUST_CHECK int peers_move(struct peers *peers, uint32_t peer, const char *hos
  * out any more, or be waited for in peers_get. */
 void peers_stop(struct peers *peers);
 
+/* Shuts down all connections to other nodes: who waits for an answer on one fails at once. */
+void peers_abort(struct peers *peers);
 uint16_t peers_port(const struct peers *peers);
 uint32_t peers_count(const struct peers *peers);
 uint32_t peers_find(const struct peers *peers, const char *name); /* PEERS_NOBODY: not one */
