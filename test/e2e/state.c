@@ -145,6 +145,7 @@ static bool function_load(struct function *function, const char *name)
         .mode = WASM_MODE_GUARD, .tier = WASM_TIER_OPTIMISED, .cpu = wasm_cpu_of_this_machine()};
     struct wasm_store *store = NULL;
     struct wasm_instance *instance;
+    struct wasm_extern table;
     struct runner runner;
     bool right =
         runner_init(&runner, nodes[0]) &&
