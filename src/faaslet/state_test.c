@@ -282,7 +282,7 @@ TEST(a_value_is_written_read_pushed_and_shared)
     /* Delete: both copies. */
     CHECK_INT(CALL(&a, "state_delete", "k"), ==, 0);
     CHECK_INT(CALL(&b, "state_size", "k"), ==, -WASI_NOENT);
-    CHECK_INT(CALL(&a, "state_delete", "k"), ==, -WASI_NOENT);
+    CHECK_INT(CALL(&a, "state_delete", "k"), ==, 0);
     CHECK_INT(CALL(&a, "state_create", "local", 10), ==, 0);
     CHECK_INT(CALL(&a, "state_delete", "local"), ==, 0);
     runner_fini(&a);
