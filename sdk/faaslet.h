@@ -125,6 +125,8 @@ FAASLET_IMPORT(state_size) int64_t faaslet_state_size(const char *key, uint32_t 
  * nothing: 0. -EINVAL: there is one of another size. */
 FAASLET_IMPORT(state_create)
 int32_t faaslet_state_create(const char *key, uint32_t key_len, uint32_t size);
+/* The value, list and counter of that key; 0 also where there was nothing. Faaslets that have the
+ * value mapped keep what they see. */
 FAASLET_IMPORT(state_delete) int32_t faaslet_state_delete(const char *key, uint32_t key_len);
 
 /* Maps [offset, offset + len) of the replica into this memory and returns its address; the same

@@ -83,7 +83,7 @@ static inline int32_t ddo_dict_put(struct ddo_dict *dict, const char *name, cons
         return -EINVAL;
     }
     int32_t rc = faaslet_state_delete(dict->key, key_len);
-    if (rc < 0 && rc != -ENOENT) {
+    if (rc < 0) {
         return rc;
     }
     rc = faaslet_state_write(dict->key, key_len, 0, bytes, len);

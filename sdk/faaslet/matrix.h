@@ -148,7 +148,7 @@ static inline int32_t ddo_sparse_put_part(struct ddo_sparse *matrix, const char 
 {
     uint32_t key_len = ddo_sparse_key(matrix, suffix);
     int32_t rc = faaslet_state_delete(matrix->key, key_len);
-    if (rc < 0 && rc != -ENOENT) {
+    if (rc < 0) {
         return rc;
     }
     rc = faaslet_state_write(matrix->key, key_len, 0, bytes, len);

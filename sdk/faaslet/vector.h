@@ -110,9 +110,11 @@ static inline int32_t ddo_vector_push(struct ddo_vector *vector)
 static inline void ddo_vector_touch(struct ddo_vector *vector, uint32_t index)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    uint32_t words = (uint32_t)vector->number / 4;
-    for (uint32_t i = 0; i < words; i++) {
-        vector->mask[index * words + i] = 1;
+    if (vector->number == DDO_DOUBLE) {
+        /* One store, so that no push takes one half of the number and leaves the other. */
+        ((volatile uint64_t *)(volatile void *)vector->mask)[index] = UINT64_C(0x100000001);
+    } else {
+        vector->mask[index] = 1;
     }
 }
 

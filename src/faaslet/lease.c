@@ -1,7 +1,8 @@
 /* lease.c: the list of leases and the thread that goes through it.
  *
- * The thread renews one lease at a time without the list's mutex; meanwhile the lease is `renewing`
- * and whoever releases it leaves the freeing to the thread. */
+ * The thread renews one lease at a time without the list's mutex. A lease that is being given back
+ * is not renewed any more; one that is just being renewed when it was given back is freed by the
+ * thread. */
 #include "faaslet/lease.h"
 
 #include <errno.h>
@@ -21,8 +22,8 @@ struct lease {
     struct lease_keeper *keeper;
     struct lease *next;
     struct tier_lock lock;
-    int64_t ends_ns; /* by our clock */
-    bool lost, renewing, released;
+    int64_t ends_ns;                       /* by our clock */
+    bool lost, ending, renewing, released; /* ending: is being given back; released: was */
     uint8_t tenant_len;
     uint16_t key_len;
     uint8_t name[TIER_TENANT_BYTES_MAX + TIER_KEY_BYTES_MAX];
@@ -141,7 +142,7 @@ static struct lease *most_urgent(struct lease_keeper *keeper)
 {
     struct lease *found = NULL;
     for (struct lease *lease = keeper->leases; lease; lease = lease->next) {
-        if (!lease->released && !is_lost(lease) && (!found || lease->ends_ns < found->ends_ns)) {
+        if (!lease->ending && !is_lost(lease) && (!found || lease->ends_ns < found->ends_ns)) {
             found = lease;
         }
     }
@@ -281,14 +282,16 @@ int lease_release(struct lease *lease, struct tier *tier, struct wm_diag *diag)
     struct lease_keeper *keeper = lease->keeper;
     pthread_mutex_lock(&keeper->mutex);
     bool lost = is_lost(lease);
-    lease->released = true; /* not renewed any more */
+    lease->ending = true;
     pthread_mutex_unlock(&keeper->mutex);
     int rc = tier->ops->unlock(tier->self, name_of(lease), &lease->lock, diag);
     pthread_mutex_lock(&keeper->mutex);
     if (rc == WM_E_STALE && !lost) {
         lose(lease);
     }
-    if (!lease->renewing) {
+    if (lease->renewing) {
+        lease->released = true;
+    } else {
         unlink_lease(lease);
         wm_free(lease);
     }

@@ -607,8 +607,8 @@ struct mask_scan {
     uint32_t unit;
 };
 
-/* The next unit that was set, and now is not; false at the end. Parts of a mask that nobody ever
- * touched are holes of its file, and stay holes. */
+/* The next unit (or two of them) that was set, and now is not; false at the end. Parts of a mask
+ * that nobody ever touched are holes of its file, and stay holes. */
 static bool next_unit(struct mask_scan *scan, uint64_t *offset, uint32_t *len)
 {
     while (scan->at < scan->bytes) {
@@ -628,14 +628,25 @@ static bool next_unit(struct mask_scan *scan, uint64_t *offset, uint32_t *len)
             scan->at += 8;
             continue;
         }
+        if (scan->unit == 4 && at % 8 == 0 && at + 8 <= scan->bytes) {
+            /* Two at once: who marks a 64-bit number by one store has it pushed whole. */
+            uint64_t both =
+                __atomic_exchange_n((uint64_t *)(void *)(scan->map + at), 0, __ATOMIC_SEQ_CST);
+            scan->at += 8;
+            if (both) {
+                bool low = (uint32_t)both, high = both >> 32;
+                *offset = low ? at : at + 4;
+                *len = low && high ? 8 : 4;
+                return true;
+            }
+            continue;
+        }
         bool whole = scan->unit == 4 && at + 4 <= scan->bytes;
         uint32_t step = whole ? 4 : 1;
         /* A value's last bytes, fewer than a unit, are units of their own. */
         uint32_t was;
         if (whole) {
-            uint32_t *word = (uint32_t *)(void *)(scan->map + at);
-            was = __atomic_load_n(word, __ATOMIC_RELAXED);
-            was = was ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
+            was = __atomic_exchange_n((uint32_t *)(void *)(scan->map + at), 0, __ATOMIC_SEQ_CST);
         } else {
             was = __atomic_load_n(scan->map + at, __ATOMIC_RELAXED);
             was = was ? __atomic_exchange_n(scan->map + at, 0, __ATOMIC_SEQ_CST) : 0;

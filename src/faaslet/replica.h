@@ -91,7 +91,8 @@ WM_MUST_CHECK int replica_dirty(struct replica *replica, struct replica_io *io, 
 WM_MUST_CHECK int replica_push(struct replica *replica, struct replica_io *io, uint64_t offset,
                                uint64_t len, struct wm_diag *diag);
 /* Pushes the units of `unit` bytes (4, or 1) in which `mask`, of the same size, is not 0, and
- * clears them there. A unit is cleared by an atomic exchange before its bytes are read, so that
+ * clears them there. A unit is cleared by an atomic exchange (pairs of 4-byte units that lie in 8
+ * aligned bytes by one) before its bytes are read, so that
  * who writes the value first and the mask after is never lost, without any lock. After a failed
  * push the units that did not arrive are set again, to all ones. What is dirty stays dirty. */
 WM_MUST_CHECK int replica_push_masked(struct replica *replica, struct replica *mask,

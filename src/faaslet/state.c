@@ -240,15 +240,10 @@ int state_delete(struct state_session *session, struct wm_view key)
     if (rc != 0) {
         return rc;
     }
-    struct replica *replica = local_key_peek(op.key);
     rc = session->tier->ops->remove(session->tier->self, op.io.key, &session->diag);
-    if (rc == WM_E_NOT_FOUND && replica) {
-        rc = 0; /* it was here alone */
-    }
     if (rc == 0) {
         local_key_forget(op.key, NULL);
     }
-    replica_put(replica);
     return end(&op, rc);
 }
 

@@ -56,6 +56,7 @@ const char *state_session_error(const struct state_session *session);
 
 WM_MUST_CHECK int state_size(struct state_session *session, struct wm_view key, uint64_t *bytes);
 WM_MUST_CHECK int state_create(struct state_session *session, struct wm_view key, uint64_t bytes);
+/* Value, list and counter; 0 also where there was nothing. */
 WM_MUST_CHECK int state_delete(struct state_session *session, struct wm_view key);
 /* What lies in a mapping of this call already, of the same kind, is not mapped again. len 0: to the
  * end. *at is a guest address, never 0. */

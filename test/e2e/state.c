@@ -145,6 +145,7 @@ static bool function_load(struct function *function, const char *name)
         .mode = WASM_MODE_GUARD, .tier = WASM_TIER_OPTIMISED, .cpu = wasm_cpu_of_this_machine()};
     struct wasm_store *store = NULL;
     struct wasm_instance *instance;
+    struct wasm_extern table;
     struct runner runner;
     bool right =
         runner_init(&runner, nodes[0]) &&
@@ -152,6 +153,7 @@ static bool function_load(struct function *function, const char *name)
         wasm_store_new(NULL, &store, &diag) == 0 &&
         wasm_instance_new(store, function->object, resolve, &runner, &instance, &diag) == 0 &&
         (enter(instance, "_initialize", &trap), trap == WASM_TRAP_NONE) &&
+        wasm_instance_export(instance, wm_view_str("__indirect_function_table"), &table) == 0 &&
         enter(instance, "faaslet_init", &trap) == 0 && trap == WASM_TRAP_NONE &&
         wasm_image_take(instance, &function->image, &diag) == 0;
     if (!right) {

@@ -317,8 +317,7 @@ static void op_masked(struct node *node, struct model *model, uint64_t offset, u
 
 static void op_delete(struct node *node, struct model *model)
 {
-    int rc = state_delete(node->session, key());
-    WM_ASSERT(rc == (model->replica || global_exists ? 0 : WM_E_NOT_FOUND));
+    WM_ASSERT(state_delete(node->session, key()) == 0);
     global_exists = false;
     model->replica = false;
 }
