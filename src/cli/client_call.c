@@ -215,7 +215,9 @@ static int call_sync(struct call *call, struct client_request *request)
         print_time(&answer, request->what);
     }
     if (!status && call->receipt) {
-        status = client_fetch_receipt(client, answer.call, call->receipt);
+        /* Of a call that was waited for, the node remembers only where its record is. */
+        status = client_fetch_receipt(client, answer.record[0] ? answer.record : answer.call,
+                                      call->receipt);
     }
     if (!status) {
         status = say_return_code(request->what, answer.return_code);
@@ -316,10 +318,9 @@ static int end_of_call(struct call *call, const char *id, const json_t *document
     if (*end && strcmp(end, "ok") != 0 && strcmp(end, "failed") != 0) {
         return cli_error(CLI_FAILED, "%s: ended as %s%s%s", id, end, *message ? ": " : "", message);
     }
-    int status = fetch_output(call, id);
-    if (!status && call->receipt) {
-        status = client_fetch_receipt(&call->words.client, id, call->receipt);
-    }
+    /* The receipt first: with its output, the node forgets the call. */
+    int status = call->receipt ? client_fetch_receipt(&call->words.client, id, call->receipt) : 0;
+    status = status ? status : fetch_output(call, id);
     return status ? status : say_return_code(id, code);
 }
 

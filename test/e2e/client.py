@@ -497,8 +497,19 @@ def call():
     # Receipts.
     node.on("POST", "/v1/call/hello", (200, b"ok", headers))
     node.on("GET", "/v1/calls/77.1/receipt", [(404, {}), (503, {}), (200, b"\xa1receipt")])
+    node.on("GET", "/v1/calls/12.34/receipt", (200, b"\xa1of a record"))
     out = run("fn", "call", "hello", "--receipt", "receipt")
     check("--receipt waits for the signature", status(out, 0), "" if out.stdout == "ok" and (WORK / "receipt").read_bytes() == b"\xa1receipt" else out)
+    node.on("POST", "/v1/call/hello", (200, b"ok", {**headers, "Wardmote-Record": "12.34"}))
+    run("fn", "call", "hello", "--receipt", "receipt")
+    check("the record's number, where the node tells it", "" if (WORK / "receipt").read_bytes() == b"\xa1of a record" else "another")
+    node.on("GET", "/v1/calls/99", (200, {"state": "done", "end": "failed", "return_code": 3}))
+    node.on("GET", "/v1/calls/99/receipt", (200, b"\xa1later"))
+    node.requests.clear()
+    refused = run("fn", "result", "99", "--receipt", "receipt", text=False)
+    check("fn result --receipt: before the output, with which the call is forgotten", status(refused, 1),
+          "" if [r["path"].split("/")[-1] for r in node.requests] == ["99", "receipt", "output"] else [r["path"] for r in node.requests],
+          "" if b"returned 3" in refused.stderr and refused.stdout == raw else refused)
     node.on("POST", "/v1/call/hello", (200, b"ok", {"Wardmote-Call": "../../x"}))
     out = run("fn", "call", "hello", "--receipt", "receipt2")
     check("a call's number is not followed anywhere", status(out, 1), (WORK / "receipt2").exists() and "a file")
@@ -588,6 +599,8 @@ def others():
         return out
     does(["fn", "rm", "hello"], "DELETE", "/v1/functions/hello")
     does(["fn", "alias", "hello", "prod", "2"], "PUT", "/v1/functions/hello/aliases/prod", {"version": 2})
+    node.on("DELETE", "/v1/functions/hello/aliases/prod", (200, {}))
+    does(["fn", "alias", "hello", "prod", "--rm"], "DELETE", "/v1/functions/hello/aliases/prod")
     does(["fn", "rollback", "hello"], "POST", "/v1/functions/hello/rollback", prints=["version 2 again"])
     does(["fn", "env", "hello", "A=b", "C="], "PUT", "/v1/functions/hello/env", {"A": "b", "C": ""})
     does(["fn", "env", "hello", "--clear"], "PUT", "/v1/functions/hello/env", {})
@@ -642,12 +655,26 @@ def state():
     raw = b"\x1b[0m\0raw\xff" * 3
     node.on("GET", "/v1/state/a/b c?", (200, raw))
     out = run("state", "get", "a/b c?", "--offset", "1k", "--len", "16", text=False)
-    check("state get: raw, the key encoded", status(out, 0), "" if out.stdout == raw else out, "" if node.last()["raw"].startswith("/v1/state/a%2Fb%20c%3F?") else node.last()["raw"],
+    check("state get: raw, the key encoded", status(out, 0), "" if out.stdout == raw else out, "" if node.last()["raw"].startswith("/v1/state/a%2Fb%20c%3F?offset=") else node.last()["raw"],
           "" if query(node.last(), "offset") == ["1024"] and query(node.last(), "len") == ["16"] else node.last()["raw"])
     run("state", "get", "..")
-    check("a key of dots stays one", "" if node.last()["raw"] == "/v1/state/%2E%2E" else node.last()["raw"])
+    check("a key of dots stays one", "" if node.last()["raw"].startswith("/v1/state/%2E%2E?") else node.last()["raw"])
     out = run("state", "get", "a/b c?", "-o", "value")
     check("state get -o", status(out, 0), "" if (WORK / "value").read_bytes() == raw else "")
+    huge = os.urandom((70 << 20) + 5)
+
+    def piece(request):
+        offset, length = int(query(request, "offset")[0]), int(query(request, "len")[0])
+        return 200, huge[offset:offset + min(length, 64 << 20)], {"Wardmote-Value-Bytes": str(len(huge))}
+    node.on("GET", "/v1/state/huge", piece)
+    node.requests.clear()
+    out = run("state", "get", "huge", "-o", "value")
+    check("a large value in pieces", status(out, 0), "" if (WORK / "value").read_bytes() == huge else "differs", "" if len(node.requests) > 1 else "one request")
+    out = run("state", "get", "huge", "--offset", "1", "--len", "40m", text=False)
+    check("a large part of it", "" if out.stdout == huge[1:1 + (40 << 20)] else len(out.stdout))
+    node.on("GET", "/v1/state/huge", lambda request: (200, huge[:1000], {"Wardmote-Value-Bytes": str(10**9 + len(node.requests))}))
+    refuses(1, "its size changed", "state", "get", "huge", "-o", "changing")
+    check("and no file of it", (WORK / "changing").exists() and "there is one")
     node.on("GET", "/v1/state/empty", (200, b""))
     out = run("state", "get", "empty", "-o", "empty")
     check("an empty value is an empty file", status(out, 0), "" if (WORK / "empty").read_bytes() == b"" else "")
