@@ -185,7 +185,7 @@ static int call_async(struct call *call, struct client_request *request)
         if (!document) {
             status = CLI_FAILED;
         } else if (!*id) {
-            status = cli_error(CLI_FAILED, "%s: the node took the call but told no number for it",
+            status = cli_error(CLI_FAILED, "%s: the node took the call but told no ID for it",
                                request->what);
         } else if (client->json) {
             client_json_dump(document, stdout);
@@ -237,7 +237,7 @@ static int run_call(const struct cli_verb *verb, int argc, char **argv)
     }
     status = client_words_check(&call.words, 1, 2);
     if (!status && call.async && (call.receipt || call.out || call.time)) {
-        status = cli_error(CLI_USAGE, "fn call: --async gives a number and nothing else: "
+        status = cli_error(CLI_USAGE, "fn call: --async gives an ID and nothing else: "
                                       "`wardmote fn result` has the rest later");
     }
     if (!status && call.out && client->json) {
@@ -382,7 +382,7 @@ static int run_result(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option call_options[] = {
-    {OPTION_ASYNC, "async", NULL, "do not wait: prints a number for `fn result`"},
+    {OPTION_ASYNC, "async", NULL, "do not wait: prints an ID for `fn result`"},
     {'o', "output", "FILE", "for the output, instead of standard output"},
     {OPTION_RECEIPT, "receipt", "FILE", "keep the proof that the call was made"},
     {OPTION_TIMEOUT, "timeout", "MS", "less time than the function is given"},
@@ -410,7 +410,7 @@ const struct cli_verb client_fn_call = {
 
 const struct cli_verb client_fn_result = {
     .name = "fn result",
-    .arguments = "NUMBER",
+    .arguments = "ID",
     .summary = "waits for a call of --async, and gives its output",
     .options = result_options,
     .option_count = WM_COUNT_OF(result_options),

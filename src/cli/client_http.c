@@ -538,8 +538,10 @@ int client_say_error(const struct client *client, const struct client_request *r
     }
     char *message = client_json_error(answer->body, answer->len, &error) ? error.message : NULL;
     if (message) {
-        leave = cli_error(leave, "%s%s%s%s%s", message, next ? "; " : "", next ? next : "",
-                          error.detail ? "\n" : "", error.detail ? error.detail : "");
+        bool named = strstr(message, request->what) != NULL;
+        leave = cli_error(leave, "%s%s%s%s%s%s%s", named ? "" : request->what, named ? "" : ": ",
+                          message, next ? "; " : "", next ? next : "", error.detail ? "\n" : "",
+                          error.detail ? error.detail : "");
         client_error_free(&error);
         return leave;
     }

@@ -209,5 +209,5 @@ static const struct cli_verb node_key = {
     .run = run_key,
 };
 
-const struct cli_verb *const client_node[] = {&node_status, &node_drain, &node_backup, &node_key,
-                                              NULL};
+const struct cli_verb *const client_node[] = {&node_status,       &node_drain, &node_backup,
+                                              &client_node_token, &node_key,   NULL};

@@ -471,6 +471,8 @@ def call():
         "wardmote: hello: trap: out of bounds memory access\n  at parse (a.c:41)\n  at main (a.c:12)") else out, obeyed(out.stderr))
     check("a file that was there stays when there is no output", "" if (WORK / "out").read_bytes() == b"\xff\xfe\xfd" else "it changed",
           [p.name for p in WORK.glob("out.*")])
+    node.on("POST", "/v1/call/hello", (404, {"error": {"message": "function: there is none of this name"}}))
+    refuses(1, "wardmote: hello: function: there is none", "fn", "call", "hello")
     for code, exit_status in ((504, 1), (507, 1), (403, 1), (400, 2)):
         node.on("POST", "/v1/call/hello", (code, {"error": {"message": f"hello: because {code}"}}))
         refuses(exit_status, f"hello: because {code}", "fn", "call", "hello")
@@ -539,11 +541,12 @@ def tables():
     seen = os.read(main, 65536).decode()
     os.close(main), os.close(other)
     check("a table fits the terminal", [line for line in seen.split("\r\n") if len(line) > 40] or "", "" if "\u2026" in seen else seen)
-    page = {"name": "hello", "limits": {"memory_bytes": 1 << 28, "timeout_ms": 60000}, "versions": [{"version": 1, "kind": "command" + ESCAPE}],
+    page = {"name": "hello", "limits": {"memory_bytes": 1 << 28, "timeout_ms": 60000}, "versions": [{"version": 1, "kind": "command" + ESCAPE, "module": "ab" * 32, "image": "0" * 64}],
             "aliases": {"latest": 1, "e" + ESCAPE: 2}, "env": ["A", "B"], "secrets": []}
     node.on("GET", "/v1/functions/hello", (200, page))
     out = run("fn", "show", "hello")
-    check("fn show", status(out, 0), *has(out.stdout, "256m", "60000 ms", "A, B", "command"), obeyed(out.stdout))
+    check("fn show", status(out, 0), *has(out.stdout, "256m", "60000 ms", "A, B", "command", "abababababab"), obeyed(out.stdout),
+          "ab" * 7 in out.stdout and "the whole digest", "0" * 12 in out.stdout and "an image that is none")
     node.on("GET", "/v1/functions/hello", (200, b"[" * 1000 + b"]" * 1000))
     out = run("fn", "show", "hello")
     check("deep nesting ends", status(out, 0))
@@ -629,6 +632,11 @@ def others():
     out = does(["tenant", "token", "acme", "--role", "admin", "-o", "made"])
     check("or in a file of mode 0600", TOKEN in out.stdout + out.stderr and "shown", "" if (WORK / "made").read_text() == TOKEN + "\n" else "",
           "" if stat.S_IMODE((WORK / "made").stat().st_mode) == 0o600 else oct((WORK / "made").stat().st_mode))
+    node.on("POST", "/v1/node/tokens", (201, {"token": TOKEN, "id": "n1"}))
+    node.on("DELETE", "/v1/node/tokens/n1", (200, {}))
+    out = does(["node", "token"], "POST", "/v1/node/tokens", b"")
+    check("a token of the administrator", "" if out.stdout == TOKEN + "\n" else out)
+    does(["node", "token", "--rm", "n1"], "DELETE", "/v1/node/tokens/n1")
     does(["tenant", "token", "acme", "--list"], prints=["t1", "deploy"])
     does(["tenant", "token", "acme", "--rm", "t1"], "DELETE", "/v1/tenants/acme/tokens/t1")
     does(["node", "status"], prints=["netns", "yes"])
