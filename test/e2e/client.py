@@ -360,6 +360,8 @@ def compiles():
 import os, sys
 args = sys.argv[1:]
 open({str(WORK / 'stub.log')!r}, "a").write(repr(args) + "\\n")
+if "WARDMOTE_TOKEN" in os.environ:
+    sys.exit("the compiler is given the token")
 source = [a for a in args if a.endswith((".c", ".cpp"))][0]
 text = open(source).read()
 if "#error" in text:
@@ -378,7 +380,7 @@ if "-MF" in args:
     def flags():
         return eval((WORK / "stub.log").read_text().splitlines()[-1])
     source.write_text("#include <stdio.h>\nint main(void) { return 0; } // faaslet.h\n")
-    out = run("fn", "put", "f.c", env=env)
+    out = run("fn", "put", "f.c", env={**env, "WARDMOTE_TOKEN": TOKEN}, at=node.url)
     check("a plain program is built as one", status(out, 0), "--faaslet" in flags() and flags(),
           "" if node.last()["body"].startswith(b"module of #include") else node.last()["body"])
     source.write_text(" # include <faaslet.h>\nFAASLET_MAIN { return 0; }\n")
@@ -609,6 +611,21 @@ def others():
     does(["fn", "env", "hello", "--clear"], "PUT", "/v1/functions/hello/env", {})
     does(["fn", "secret", "set", "hello", "KEY"], "PUT", "/v1/functions/hello/secrets/KEY", b"from a pipe", input=b"from a pipe\n")
     does(["fn", "secret", "set", "hello", "KEY", "-", "--exact"], "PUT", "/v1/functions/hello/secrets/KEY", b"with\n\n", input=b"with\n\n")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(WARDMOTE, ["wardmote", "fn", "secret", "set", "hello", "KEY", "--node", "unix:" + node.socket], environment())
+    seen = b""
+    while b"value of KEY: " not in seen and select.select([terminal], [], [], 5)[0]:
+        seen += os.read(terminal, 1000)
+    os.write(terminal, b"hidden\n")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    while select.select([terminal], [], [], 0.2)[0]:
+        try:
+            seen += os.read(terminal, 1000)
+        except OSError:
+            break
+    os.close(terminal)
+    check("a secret is typed unseen", f"status {code}" if code else "", b"hidden" in seen and seen, "" if node.last()["body"] == b"hidden" else node.last()["body"])
     does(["fn", "secret", "rm", "hello", "KEY"], "DELETE", "/v1/functions/hello/secrets/KEY")
     refuses(2, "seen by everybody", "fn", "secret", "set", "hello", "KEY=value")
     does(["fn", "route", "add", "shop", "hello", "/shop/*", "--method", "GET", "--public"], "PUT", "/v1/routes/shop",
@@ -637,6 +654,12 @@ def others():
     out = does(["node", "token"], "POST", "/v1/node/tokens", b"")
     check("a token of the administrator", "" if out.stdout == TOKEN + "\n" else out)
     does(["node", "token", "--rm", "n1"], "DELETE", "/v1/node/tokens/n1")
+    (WORK / "elsewhere").write_text("old")
+    (WORK / "elsewhere").chmod(0o644)
+    (WORK / "link").symlink_to("elsewhere")
+    does(["tenant", "token", "acme", "--role", "admin", "-o", "link"])
+    check("also through a link to a file that others could read", "" if (WORK / "link").is_symlink() and (WORK / "elsewhere").read_text() == TOKEN + "\n" else "",
+          "" if stat.S_IMODE((WORK / "elsewhere").stat().st_mode) == 0o600 else "its mode")
     does(["tenant", "token", "acme", "--list"], prints=["t1", "deploy"])
     does(["tenant", "token", "acme", "--rm", "t1"], "DELETE", "/v1/tenants/acme/tokens/t1")
     does(["node", "status"], prints=["netns", "yes"])
@@ -808,8 +831,27 @@ def tls():
     server.shutdown()
 
 
+def completion():
+    """What bash offers, without asking any node."""
+    script = PAGES.parent.parent / "completion/wardmote"
+    node.reset()
+
+    def offers(*words):
+        line = " ".join(f"'{w}'" for w in words)
+        out = subprocess.run(["bash", "-c", f". {script}; COMP_WORDS=(wardmote {line}); COMP_CWORD={len(words)}; _wardmote; printf '%s\\n' \"${{COMPREPLY[@]}}\""],
+                             capture_output=True, text=True, cwd=WORK, env=environment(PATH=BUILD + ":" + os.environ["PATH"]))
+        return set(out.stdout.split()) if not out.stderr else out.stderr
+    for words, want in (((""), {"run", "fn", "state", "tenant", "node", "help"}), (("fn", ""), {"put", "call", "route", "secret"}),
+                        (("fn", "route", ""), {"add", "list", "rm"}), (("fn", "put", "--"), {"--memory", "--watch", "--node", "--json"}),
+                        (("fn", "route", "add", "--p"), {"--public", "--plain"}), (("tenant", "token", "a", "--role", "d"), {"deploy"}),
+                        (("node", ""), {"drain", "--data", "restore"}), (("fn", "put", "hel"), {"hello.wasm"})):
+        words = (words,) if isinstance(words, str) else words
+        got = offers(*words)
+        check("completes: " + " ".join(words), "" if isinstance(got, set) and want <= got else got)
+
+
 def main():
-    for part in (usage, helps, programs, places, put, compiles, call, tables, others, state, trouble):
+    for part in (usage, helps, completion, programs, places, put, compiles, call, tables, others, state, trouble):
         try:
             part()
         except Exception as error:  # a broken test is a failed one, and the others still run
