@@ -644,5 +644,8 @@ const struct cli_verb *const client_fn[] = {
     &client_fn_cron_add,
     &client_fn_cron_list,
     &client_fn_cron_rm,
+#ifdef CLIENT_VERIFIES
+    &client_fn_receipt_verify,
+#endif
     NULL,
 };

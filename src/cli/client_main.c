@@ -28,7 +28,7 @@ static void group_help(FILE *out, const struct group *group)
     for (size_t i = 0; group->commands[i]; i++) {
         fprintf(out, "  %-11s %s\n", group->commands[i]->name + skip, group->commands[i]->summary);
     }
-    fprintf(out, "\n%s`wardmote %s COMMAND --help` tells about one. Manual: man wardmote-%s\n",
+    fprintf(out, "%s`wardmote %s COMMAND --help` tells about one. Manual: man wardmote-%s\n",
             group->notes ? group->notes : "", group->name, group->name);
 }
 

@@ -593,7 +593,7 @@ def others():
     node.on("GET", "/v1/tenants/acme/tokens", (200, {"tokens": [{"id": "t1", "role": "deploy", "created_ns": 10**18}]}))
     node.on("POST", "/v1/tenants/acme/tokens", (200, {"token": TOKEN, "id": "t1"}))
     node.on("GET", "/v1/node", (200, {"isolation": {"netns": True}, "workers": [{"pid": 1}]}))
-    node.on("GET", "/v1/key", (200, {"key": "abcd"}))
+    node.on("GET", "/v1/key", (200, {"key": "abcd" * 16}))
 
     def does(args, method=None, path=None, body=None, prints=(), **kwargs):
         out = run(*args, **kwargs)
@@ -663,8 +663,25 @@ def others():
     does(["tenant", "token", "acme", "--list"], prints=["t1", "deploy"])
     does(["tenant", "token", "acme", "--rm", "t1"], "DELETE", "/v1/tenants/acme/tokens/t1")
     does(["node", "status"], prints=["netns", "yes"])
-    does(["node", "key"], prints=["abcd"])
+    check("node key: all of it", "" if does(["node", "key"]).stdout == "abcd" * 16 + "\n" else "not")
     does(["node", "drain"], "POST", "/v1/node/drain", prints=["can be stopped"])
+    # The time that a compilation takes is shown, on a terminal only.
+    node.on("PUT", "/v1/functions/hello", lambda request: (time.sleep(2.5), (201, {"version": 1}))[1])
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(WORK)
+        os.execve(WARDMOTE, ["wardmote", "fn", "put", "hello.wasm", "--node", "unix:" + node.socket], environment())
+    seen = b""
+    try:
+        while select.select([terminal], [], [], 8)[0]:
+            seen += os.read(terminal, 1000)
+    except OSError:
+        pass
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    check("progress on a terminal", "" if b"hello: compiling, " in seen and b"version 1 is there" in seen else seen)
+    out = run("fn", "put", "hello.wasm")
+    check("and none in a pipe", status(out, 0), out.stderr)
     # rm asks on a terminal.
     for reply, gone in (("n\n", False), ("y\n", True)):
         node.requests.clear()
