@@ -120,8 +120,7 @@ static void print_json(const struct wm_receipt_info *info)
     snprintf(hex, sizeof hex, "%016" PRIx64, info->call_id);
     cli_json_text(&out, "call", hex);
     cli_json_text(&out, "end", info->end);
-    snprintf(hex, sizeof hex, "%" PRId32, info->return_code);
-    cli_json_text(&out, "return_code", hex);
+    cli_json_integer(&out, "return_code", info->return_code);
     cli_json_number(&out, "second", info->second);
     cli_json_number(&out, "index", info->index);
     cli_json_number(&out, "records", info->records);
