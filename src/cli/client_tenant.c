@@ -477,7 +477,7 @@ static const struct cli_verb tenant_token = {
 const struct cli_verb client_node_token = {
     .name = "node token",
     .arguments = "",
-    .summary = "makes a token for the node's administrator, which is shown this once",
+    .summary = "makes a token of the node's administrator, shown this once",
     .options = token_options + 1, /* it has no roles */
     .option_count = WM_COUNT_OF(token_options) - 1,
     CLIENT_COMMON,

@@ -194,7 +194,7 @@ def helps():
         manual = (PAGES / f"wardmote-{verb}.1").read_text().replace("\\-", "-")
         manual = re.sub(r'\\f[BIRP]|"', "", manual)
         check(f"help {verb}", "" if page == run(verb, "--help", at=None).stdout else "`help VERB` and `VERB --help` differ",
-              f"{page.count(chr(10))} lines" if page.count("\n") > 24 else "", "" if len(commands) > 3 else commands)
+              f"{page.count(chr(10))} lines" if page.count("\n") > 24 else "", *(f"wider than 80: {line!r}" for line in page.splitlines() if len(line) > 80), "" if len(commands) > 3 else commands)
         for command in commands:
             lines = run("help", verb, *command.split(), at=None).stdout.splitlines()
             options = {w.rstrip(",:;.") for line in lines if line.startswith("  ") for w in line.split() if w.startswith("--")}
