@@ -252,14 +252,12 @@ static int find_token(struct client *client)
     const char *given = getenv("WARDMOTE_TOKEN"), *config = getenv("XDG_CONFIG_HOME");
     const char *home = getenv("HOME");
     char path[PATH_MAX];
-    if (client->token_file) {
-        return read_token_file(client, client->token_file, true);
-    }
-    if (client->socket) {
-        return 0;
-    }
-    if (given && *given) {
-        return use_token(client, "WARDMOTE_TOKEN", given, strlen(given));
+    char *copy = given ? strdup(given) : NULL;
+    int status;
+    /* Programs that are started from here, a compiler for example, have no use for it. */
+    unsetenv("WARDMOTE_TOKEN");
+    if (given && !copy) {
+        return cli_error(CLI_FAILED, "WARDMOTE_TOKEN: out of memory");
     }
     int len = -1;
     if (config && config[0] == '/') {
@@ -267,7 +265,20 @@ static int find_token(struct client *client)
     } else if (home && home[0] == '/') {
         len = snprintf(path, sizeof path, "%s/.config/wardmote/token", home);
     }
-    return len > 0 && (size_t)len < sizeof path ? read_token_file(client, path, false) : 0;
+    if (client->token_file) {
+        status = read_token_file(client, client->token_file, true);
+    } else if (client->socket) {
+        status = 0;
+    } else if (copy && *copy) {
+        status = use_token(client, "WARDMOTE_TOKEN", copy, strlen(copy));
+    } else {
+        status = len > 0 && (size_t)len < sizeof path ? read_token_file(client, path, false) : 0;
+    }
+    if (copy) {
+        explicit_bzero(copy, strlen(copy));
+    }
+    free(copy);
+    return status;
 }
 
 int client_open(struct client *client)
@@ -488,10 +499,15 @@ int client_file_open(struct client_file *file, const char *path, unsigned mode)
 {
     struct stat info;
     *file = (struct client_file){.fd = -1};
-    file->path = strdup(path);
+    /* Through a link, to what it points at, if that is there. */
+    file->path = realpath(path, NULL);
+    if (!file->path) {
+        file->path = strdup(path);
+    }
     if (!file->path) {
         return cli_error(CLI_FAILED, "%s: out of memory", path);
     }
+    path = file->path;
     bool there = lstat(path, &info) == 0;
     if (there && !S_ISREG(info.st_mode)) {
         file->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);

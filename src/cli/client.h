@@ -112,6 +112,6 @@ extern const struct cli_verb *const client_fn[], *const client_state[], *const c
                                                                             *const client_node[];
 extern const struct cli_verb client_fn_put, client_fn_call, client_fn_result, client_fn_route_add,
     client_fn_route_list, client_fn_route_rm, client_fn_cron_add, client_fn_cron_list,
-    client_fn_cron_rm;
+    client_node_token, client_fn_receipt_verify, client_fn_cron_rm;
 
 #endif

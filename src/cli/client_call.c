@@ -185,7 +185,7 @@ static int call_async(struct call *call, struct client_request *request)
         if (!document) {
             status = CLI_FAILED;
         } else if (!*id) {
-            status = cli_error(CLI_FAILED, "%s: the node took the call but told no number for it",
+            status = cli_error(CLI_FAILED, "%s: the node took the call but told no ID for it",
                                request->what);
         } else if (client->json) {
             client_json_dump(document, stdout);
@@ -215,7 +215,9 @@ static int call_sync(struct call *call, struct client_request *request)
         print_time(&answer, request->what);
     }
     if (!status && call->receipt) {
-        status = client_fetch_receipt(client, answer.call, call->receipt);
+        /* Of a call that was waited for, the node remembers only where its record is. */
+        status = client_fetch_receipt(client, answer.record[0] ? answer.record : answer.call,
+                                      call->receipt);
     }
     if (!status) {
         status = say_return_code(request->what, answer.return_code);
@@ -235,7 +237,7 @@ static int run_call(const struct cli_verb *verb, int argc, char **argv)
     }
     status = client_words_check(&call.words, 1, 2);
     if (!status && call.async && (call.receipt || call.out || call.time)) {
-        status = cli_error(CLI_USAGE, "fn call: --async gives a number and nothing else: "
+        status = cli_error(CLI_USAGE, "fn call: --async gives an ID and nothing else: "
                                       "`wardmote fn result` has the rest later");
     }
     if (!status && call.out && client->json) {
@@ -316,10 +318,9 @@ static int end_of_call(struct call *call, const char *id, const json_t *document
     if (*end && strcmp(end, "ok") != 0 && strcmp(end, "failed") != 0) {
         return cli_error(CLI_FAILED, "%s: ended as %s%s%s", id, end, *message ? ": " : "", message);
     }
-    int status = fetch_output(call, id);
-    if (!status && call->receipt) {
-        status = client_fetch_receipt(&call->words.client, id, call->receipt);
-    }
+    /* The receipt first: with its output, the node forgets the call. */
+    int status = call->receipt ? client_fetch_receipt(&call->words.client, id, call->receipt) : 0;
+    status = status ? status : fetch_output(call, id);
     return status ? status : say_return_code(id, code);
 }
 
@@ -381,7 +382,7 @@ static int run_result(const struct cli_verb *verb, int argc, char **argv)
 }
 
 static const struct cli_option call_options[] = {
-    {OPTION_ASYNC, "async", NULL, "do not wait: prints a number for `fn result`"},
+    {OPTION_ASYNC, "async", NULL, "do not wait: prints an ID for `fn result`"},
     {'o', "output", "FILE", "for the output, instead of standard output"},
     {OPTION_RECEIPT, "receipt", "FILE", "keep the proof that the call was made"},
     {OPTION_TIMEOUT, "timeout", "MS", "less time than the function is given"},
@@ -409,7 +410,7 @@ const struct cli_verb client_fn_call = {
 
 const struct cli_verb client_fn_result = {
     .name = "fn result",
-    .arguments = "NUMBER",
+    .arguments = "ID",
     .summary = "waits for a call of --async, and gives its output",
     .options = result_options,
     .option_count = WM_COUNT_OF(result_options),

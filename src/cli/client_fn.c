@@ -17,6 +17,8 @@
 
 #define SECRET_BYTES_MAX (UINT64_C(1) << 20)
 
+enum { OPTION_CLEAR = 256, OPTION_SINCE, OPTION_EXACT, OPTION_RM };
+
 static const struct client_column list_columns[] = {
     {"FUNCTION", "name", CLIENT_TEXT},
     {"LATEST", "latest|version", CLIENT_NUMBER},
@@ -93,34 +95,63 @@ static int run_rm(const struct cli_verb *verb, int argc, char **argv)
     return status;
 }
 
+struct alias_request {
+    struct client_words words;
+    bool remove;
+};
+
+static int take_alias(void *self, int id, const char *value)
+{
+    struct alias_request *request = self;
+    if (id == OPTION_RM) {
+        request->remove = true;
+        return 0;
+    }
+    return client_words_take(&request->words, id, value);
+}
+
+static int set_alias(struct alias_request *request)
+{
+    struct client_words *words = &request->words;
+    uint64_t version = 0;
+    char text[64];
+    if (!request->remove &&
+        (!cli_number(words->word[2], &version) || version == 0 || version > UINT32_MAX)) {
+        return cli_error(CLI_USAGE,
+                         "fn alias: %s: not usable as a version: expected a number "
+                         "that `wardmote fn show %s` lists",
+                         words->word[2], words->word[0]);
+    }
+    struct client_url url = client_url_begin("/v1/functions");
+    client_url_segment(&url, words->word[0]);
+    client_url_raw(&url, "/aliases");
+    client_url_segment(&url, words->word[1]);
+    if (request->remove) {
+        return client_simple(&words->client, "DELETE", &url, words->word[1]);
+    }
+    struct client_answer answer;
+    snprintf(text, sizeof text, "{\"version\": %" PRIu64 "}", version);
+    int status = client_send_json(&words->client, "PUT", &url, words->word[0], text, &answer);
+    client_answer_free(&answer);
+    return status;
+}
+
 static int run_alias(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct client_words words;
-    int status = client_words(&words, verb, argc, argv, 3, 3);
+    struct alias_request request = {.words.verb = verb};
+    struct client_words *words = &request.words;
+    client_init(&words->client);
+    int status = cli_parse(verb, argc, argv, take_alias, &request);
     if (status >= 0) {
         return status;
     }
-    uint64_t version;
-    char text[64];
-    status = client_check_name("function", words.word[0]);
-    status = status ? status : client_check_name("alias", words.word[1]);
-    if (!status && (!cli_number(words.word[2], &version) || version == 0 || version > UINT32_MAX)) {
-        status = cli_error(CLI_USAGE,
-                           "fn alias: %s: not usable as a version: expected a number "
-                           "that `wardmote fn show %s` lists",
-                           words.word[2], words.word[0]);
-    }
-    if (!status) {
-        struct client_url url = client_url_begin("/v1/functions");
-        client_url_segment(&url, words.word[0]);
-        client_url_raw(&url, "/aliases");
-        client_url_segment(&url, words.word[1]);
-        struct client_answer answer;
-        snprintf(text, sizeof text, "{\"version\": %" PRIu64 "}", version);
-        status = client_send_json(&words.client, "PUT", &url, words.word[0], text, &answer);
-        client_answer_free(&answer);
-    }
-    client_close(&words.client);
+    size_t count = request.remove ? 2 : 3;
+    status = client_words_check(words, count, count);
+    status = status ? status : client_check_name("function", words->word[0]);
+    status = status ? status : client_check_name("alias", words->word[1]);
+    status = status ? status : client_open(&words->client);
+    status = status ? status : set_alias(&request);
+    client_close(&words->client);
     return status;
 }
 
@@ -175,8 +206,6 @@ static int env_of(const char *const *variables, size_t count, json_t *env)
     }
     return 0;
 }
-
-enum { OPTION_CLEAR = 256, OPTION_LINES, OPTION_SINCE, OPTION_EXACT };
 
 struct env_request {
     struct client_words words;
@@ -512,6 +541,8 @@ static const struct cli_option env_options[] = {
     {OPTION_CLEAR, "clear", NULL, "no variables at all"}};
 static const struct cli_option secret_options[] = {
     {OPTION_EXACT, "exact", NULL, "keep the line end at the value's end"}};
+static const struct cli_option alias_options[] = {
+    {OPTION_RM, "rm", NULL, "removes the alias instead"}};
 static const struct cli_option logs_options[] = {
     {'f', "follow", NULL, "go on until interrupted"},
     {'n', "lines", "N", "the last N; default 100"},
@@ -543,8 +574,10 @@ static const struct cli_verb fn_rm = {
 };
 static const struct cli_verb fn_alias = {
     .name = "fn alias",
-    .arguments = "NAME ALIAS VERSION",
+    .arguments = "NAME ALIAS [VERSION]",
     .summary = "lets NAME:ALIAS mean a version; alias `latest` is what NAME means",
+    .options = alias_options,
+    .option_count = WM_COUNT_OF(alias_options),
     CLIENT_COMMON,
     .run = run_alias,
 };
@@ -611,5 +644,8 @@ const struct cli_verb *const client_fn[] = {
     &client_fn_cron_add,
     &client_fn_cron_list,
     &client_fn_cron_rm,
+#ifdef CLIENT_VERIFIES
+    &client_fn_receipt_verify,
+#endif
     NULL,
 };

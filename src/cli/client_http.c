@@ -119,6 +119,7 @@ static size_t take_bytes(char *bytes, size_t size, size_t count, void *self)
         transfer->local_error = -error;
         return 0;
     }
+    transfer->answer->len += len;
     return len;
 }
 
@@ -169,17 +170,17 @@ static void take_return_code(struct client_answer *answer, const char *value, si
     }
 }
 
-static void take_call(struct client_answer *answer, const char *value, size_t len)
+static void take_name(char *out, size_t room, const char *value, size_t len)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                   "0123456789-_.:";
-    if (len >= sizeof answer->call) {
+    if (len >= room) {
         return;
     }
-    memcpy(answer->call, value, len);
-    answer->call[len] = 0;
-    if (strspn(answer->call, allowed) != len) {
-        answer->call[0] = 0;
+    memcpy(out, value, len);
+    out[len] = 0;
+    if (strspn(out, allowed) != len) {
+        out[0] = 0;
     }
 }
 
@@ -196,13 +197,18 @@ static size_t take_header(char *line, size_t size, size_t count, void *self)
     } else if (number_of(line, len, "Wardmote-Cold", &number)) {
         answer->cold = number != 0;
         answer->has_cold = true;
+    } else if (number_of(line, len, "Wardmote-Value-Bytes", &number)) {
+        answer->value_bytes = number;
+        answer->has_value_bytes = true;
     } else if (number_of(line, len, "Wardmote-Time-Us", &number)) {
         answer->time_us = number;
         answer->has_time = true;
     } else if ((value = value_of(line, len, "Wardmote-Return-Code", &value_len))) {
         take_return_code(answer, value, value_len);
     } else if ((value = value_of(line, len, "Wardmote-Call", &value_len))) {
-        take_call(answer, value, value_len);
+        take_name(answer->call, sizeof answer->call, value, value_len);
+    } else if ((value = value_of(line, len, "Wardmote-Record", &value_len))) {
+        take_name(answer->record, sizeof answer->record, value, value_len);
     }
     return len;
 }
@@ -532,8 +538,10 @@ int client_say_error(const struct client *client, const struct client_request *r
     }
     char *message = client_json_error(answer->body, answer->len, &error) ? error.message : NULL;
     if (message) {
-        leave = cli_error(leave, "%s%s%s%s%s", message, next ? "; " : "", next ? next : "",
-                          error.detail ? "\n" : "", error.detail ? error.detail : "");
+        bool named = strstr(message, request->what) != NULL;
+        leave = cli_error(leave, "%s%s%s%s%s%s%s", named ? "" : request->what, named ? "" : ": ",
+                          message, next ? "; " : "", next ? next : "", error.detail ? "\n" : "",
+                          error.detail ? error.detail : "");
         client_error_free(&error);
         return leave;
     }

@@ -32,10 +32,13 @@ struct client_request {
 };
 
 struct client_answer {
-    long status; /* of HTTP; 0: none came */
-    char *body;  /* NUL after its end; NULL where it went to the sink */
-    size_t len;
-    char call[96]; /* Wardmote-Call; only letters, digits, - _ . : are taken */
+    long status;          /* of HTTP; 0: none came */
+    char *body;           /* NUL after its end; NULL where it went to the sink */
+    size_t len;           /* also of what went to the sink */
+    char call[96];        /* Wardmote-Call; only letters, digits, - _ . : are taken */
+    char record[96];      /* Wardmote-Record, likewise: where its record is */
+    uint64_t value_bytes; /* Wardmote-Value-Bytes: of the whole value of which this is a part */
+    bool has_value_bytes;
     int64_t return_code;
     uint64_t time_us, total_us, retry_after_s;
     bool has_return_code, has_time, has_retry_after, cold, has_cold, sunk;

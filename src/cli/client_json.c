@@ -194,9 +194,10 @@ static enum client_format format_of_key(const char *key)
     static const struct {
         const char *end;
         enum client_format format;
-    } ends[] = {{"_bytes", CLIENT_BYTES}, {"_ms", CLIENT_MS}, {"_ns", CLIENT_NUMBER}};
+    } ends[] = {{"_bytes", CLIENT_BYTES}, {"_ms", CLIENT_MS}};
     size_t len = strlen(key);
-    if (strcmp(key, "created_ns") == 0 || strcmp(key, "time_ns") == 0) {
+    static const char *const times[] = {"created_ns", "started_ns", "ended_ns", "time_ns"};
+    if (cli_choice(key, times, WM_COUNT_OF(times)) >= 0) {
         return CLIENT_TIME;
     }
     for (size_t i = 0; i < WM_COUNT_OF(ends); i++) {
@@ -206,6 +207,20 @@ static enum client_format format_of_key(const char *key)
         }
     }
     return strcmp(key, "bytes") == 0 ? CLIENT_BYTES : CLIENT_TEXT;
+}
+
+/* A digest is told by its beginning; all of it is in --json. None is all zeros. */
+static bool put_digest(FILE *out, const json_t *value)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *text = json_string_value(value);
+    if (json_string_length(value) != 64 || strspn(text, digits) != 64) {
+        return false;
+    }
+    if (strspn(text, "0") != 64) {
+        fprintf(out, "%.12s", text);
+    }
+    return true;
 }
 
 /* One value on one line. */
@@ -219,7 +234,9 @@ static void put_value(FILE *out, const json_t *value, enum client_format format,
     }
     switch (json_typeof(value)) {
     case JSON_STRING:
-        cli_text_put(out, json_string_value(value), json_string_length(value), false);
+        if (!put_digest(out, value)) {
+            cli_text_put(out, json_string_value(value), json_string_length(value), false);
+        }
         break;
     case JSON_INTEGER: put_number(out, json_integer_value(value), format); break;
     case JSON_REAL: fprintf(out, "%.6g", json_real_value(value)); break;

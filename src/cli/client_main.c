@@ -15,8 +15,8 @@ static const struct group {
     {"state", "the state that functions share, as bytes under keys", NULL, client_state},
     {"tenant", "who may do what on a node, and how much of it", NULL, client_tenant},
     {"node", "the daemon that runs functions",
-     "`wardmote node [--data DIR] [--listen ADDR:PORT] [--config FILE]` starts one, in\n"
-     "the foreground; `wardmote node restore BACKUP --data DIR` makes a backup one again.\n",
+     "\n`wardmote node [--data DIR] [--listen ADDR:PORT] [--config FILE]` starts one, in\n"
+     "the foreground; `wardmote node restore BACKUP --data DIR` makes one of a backup.\n",
      client_node},
 };
 
@@ -28,7 +28,7 @@ static void group_help(FILE *out, const struct group *group)
     for (size_t i = 0; group->commands[i]; i++) {
         fprintf(out, "  %-11s %s\n", group->commands[i]->name + skip, group->commands[i]->summary);
     }
-    fprintf(out, "\n%s`wardmote %s COMMAND --help` tells about one. Manual: man wardmote-%s\n",
+    fprintf(out, "%s`wardmote %s COMMAND --help` tells about one. Manual: man wardmote-%s\n",
             group->notes ? group->notes : "", group->name, group->name);
 }
 

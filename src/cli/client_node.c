@@ -9,6 +9,7 @@
 
 #include "cli/client_http.h"
 #include "cli/client_json.h"
+#include "cli/text.h"
 
 enum { OPTION_DATA = 256 };
 
@@ -27,14 +28,14 @@ static int take(void *self, int id, const char *value)
     return client_words_take(&request->words, id, value);
 }
 
-static int show(const struct cli_verb *verb, int argc, char **argv, const char *path)
+static int run_status(const struct cli_verb *verb, int argc, char **argv)
 {
     struct client_words words;
     int status = client_words(&words, verb, argc, argv, 0, 0);
     if (status >= 0) {
         return status;
     }
-    struct client_url url = client_url_begin(path);
+    struct client_url url = client_url_begin("/v1/node");
     struct client_answer answer;
     status = client_send_json(&words.client, "GET", &url, "node", NULL, &answer);
     if (!status) {
@@ -45,14 +46,34 @@ static int show(const struct cli_verb *verb, int argc, char **argv, const char *
     return status;
 }
 
-static int run_status(const struct cli_verb *verb, int argc, char **argv)
-{
-    return show(verb, argc, argv, "/v1/node");
-}
-
+/* All of it, and nothing else: it goes into a file, or behind --key. */
 static int run_key(const struct cli_verb *verb, int argc, char **argv)
 {
-    return show(verb, argc, argv, "/v1/key");
+    struct client_words words;
+    int status = client_words(&words, verb, argc, argv, 0, 0);
+    if (status >= 0) {
+        return status;
+    }
+    struct client_url url = client_url_begin("/v1/key");
+    struct client_answer answer;
+    status = client_send_json(&words.client, "GET", &url, "node", NULL, &answer);
+    json_t *document = status ? NULL : client_json_of(&words.client, &answer, "node");
+    const char *key = client_json_text(document, "key");
+    if (document && words.client.json) {
+        client_json_dump(document, stdout);
+    } else if (document && *key) {
+        cli_text_put(stdout, key, strlen(key), false);
+        putchar('\n');
+    } else if (document) {
+        status = cli_error(CLI_FAILED, "node: the answer holds no key: is %s a node?",
+                           words.client.place);
+    } else {
+        status = status ? status : CLI_FAILED;
+    }
+    json_decref(document);
+    client_answer_free(&answer);
+    client_close(&words.client);
+    return status ? status : client_flush();
 }
 
 static int run_drain(const struct cli_verb *verb, int argc, char **argv)
@@ -209,5 +230,5 @@ static const struct cli_verb node_key = {
     .run = run_key,
 };
 
-const struct cli_verb *const client_node[] = {&node_status, &node_drain, &node_backup, &node_key,
-                                              NULL};
+const struct cli_verb *const client_node[] = {&node_status,       &node_drain, &node_backup,
+                                              &client_node_token, &node_key,   NULL};

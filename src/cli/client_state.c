@@ -11,6 +11,7 @@
 #define KEY_BYTES_MAX 256u
 #define VALUE_BYTES_MAX (UINT64_C(4) << 30) /* of a pipe; the node has a limit of its own */
 #define PAGE 1000u                          /* keys a request */
+#define PIECE_BYTES (UINT64_C(32) << 20)    /* of a value a request */
 
 enum { OPTION_OFFSET = 256, OPTION_LEN, OPTION_PREFIX, OPTION_LIMIT };
 
@@ -86,11 +87,55 @@ static int open_output(void *self)
     if (!state->out || strcmp(state->out, "-") == 0) {
         return STDOUT_FILENO;
     }
-    if (client_file_open(&state->file, state->out, 0666)) {
+    if (!state->file_open && client_file_open(&state->file, state->out, 0666)) {
         return -1;
     }
     state->file_open = true;
     return state->file.fd;
+}
+
+/* A piece of the value. *total: its whole size, where the node tells. */
+static int get_piece(struct state *state, uint64_t offset, uint64_t len, uint64_t *got,
+                     uint64_t *total)
+{
+    struct client_url url = client_url_begin("/v1/state");
+    client_url_segment(&url, state->words.word[0]);
+    client_url_number(&url, "offset", offset);
+    client_url_number(&url, "len", len);
+    struct client_answer answer;
+    struct client_request request = {.method = "GET",
+                                     .url = &url,
+                                     .body = CLIENT_BODY_NONE,
+                                     .what = state->words.word[0],
+                                     .sink = open_output,
+                                     .sink_self = state};
+    int status = client_send(&state->words.client, &request, &answer);
+    *got = answer.len;
+    *total = answer.has_value_bytes ? answer.value_bytes : 0;
+    client_answer_free(&answer);
+    client_url_free(&url);
+    return status;
+}
+
+/* In pieces, as a value may be larger than what a node gives at once. */
+static int get_value(struct state *state)
+{
+    uint64_t at = state->offset, left = state->has_len ? state->len : UINT64_MAX;
+    uint64_t got, total, first_total = 0;
+    do {
+        int status = get_piece(state, at, left < PIECE_BYTES ? left : PIECE_BYTES, &got, &total);
+        if (status) {
+            return status;
+        }
+        if (first_total && total != first_total) {
+            return cli_error(CLI_FAILED, "%s: its size changed while it was read: try again",
+                             state->words.word[0]);
+        }
+        first_total = total;
+        at += got;
+        left -= got < left ? got : left;
+    } while (got && left && at < total);
+    return 0;
 }
 
 static int run_get(const struct cli_verb *verb, int argc, char **argv)
@@ -100,29 +145,12 @@ static int run_get(const struct cli_verb *verb, int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    struct client_url url = client_url_begin("/v1/state");
-    client_url_segment(&url, state.words.word[0]);
-    if (state.has_offset) {
-        client_url_number(&url, "offset", state.offset);
-    }
-    if (state.has_len) {
-        client_url_number(&url, "len", state.len);
-    }
-    struct client_answer answer;
-    struct client_request request = {.method = "GET",
-                                     .url = &url,
-                                     .body = CLIENT_BODY_NONE,
-                                     .what = state.words.word[0],
-                                     .sink = open_output,
-                                     .sink_self = &state};
-    status = client_send(&state.words.client, &request, &answer);
+    status = get_value(&state);
     if (state.file_open && status) {
         client_file_drop(&state.file);
     } else if (state.file_open) {
         status = client_file_keep(&state.file);
     }
-    client_answer_free(&answer);
-    client_url_free(&url);
     client_close(&state.words.client);
     return status;
 }

@@ -28,6 +28,7 @@ struct tenant {
     const char *trust_class, *role, *out, *remove;
     const char *allow[ALLOW_MAX];
     size_t allow_count;
+    bool of_node;  /* tokens of the node's administrator, not of a tenant */
     json_t *quota; /* NULL: none given */
     bool list;
 };
@@ -255,9 +256,18 @@ static int run_quota(const struct cli_verb *verb, int argc, char **argv)
 
 static void token_url(struct client_url *url, const struct tenant *tenant)
 {
+    if (tenant->of_node) {
+        *url = client_url_begin("/v1/node/tokens");
+        return;
+    }
     *url = client_url_begin("/v1/tenants");
     client_url_segment(url, tenant->words.word[0]);
     client_url_raw(url, "/tokens");
+}
+
+static const char *owner(const struct tenant *tenant)
+{
+    return tenant->of_node ? "node" : tenant->words.word[0];
 }
 
 static int list_tokens(struct tenant *tenant)
@@ -270,11 +280,10 @@ static int list_tokens(struct tenant *tenant)
     struct client_url url;
     struct client_answer answer;
     token_url(&url, tenant);
-    int status =
-        client_send_json(&tenant->words.client, "GET", &url, tenant->words.word[0], NULL, &answer);
+    int status = client_send_json(&tenant->words.client, "GET", &url, owner(tenant), NULL, &answer);
     if (!status) {
-        status = client_print_list(&tenant->words.client, &answer, tenant->words.word[0], "tokens",
-                                   columns, WM_COUNT_OF(columns), "no tokens");
+        status = client_print_list(&tenant->words.client, &answer, owner(tenant), "tokens", columns,
+                                   WM_COUNT_OF(columns), "no tokens");
     }
     client_answer_free(&answer);
     return status;
@@ -306,13 +315,14 @@ static int give_token(struct tenant *tenant, const char *token, const json_t *do
 static int make_token(struct tenant *tenant)
 {
     struct client *client = &tenant->words.client;
-    const char *name = tenant->words.word[0];
+    const char *name = owner(tenant);
     struct client_url url;
     struct client_answer answer;
     char text[64];
-    snprintf(text, sizeof text, "{\"role\": \"%s\"}", tenant->role);
+    snprintf(text, sizeof text, "{\"role\": \"%s\"}", tenant->role ? tenant->role : "");
     token_url(&url, tenant);
-    int status = client_send_json(client, "POST", &url, name, text, &answer);
+    int status =
+        client_send_json(client, "POST", &url, name, tenant->of_node ? NULL : text, &answer);
     json_t *document = status ? NULL : client_json_of(client, &answer, name);
     const char *token = client_json_text(document, "token");
     size_t len = strlen(token);
@@ -335,6 +345,20 @@ static int make_token(struct tenant *tenant)
     return status;
 }
 
+static int do_token(struct tenant *tenant)
+{
+    if (tenant->list) {
+        return list_tokens(tenant);
+    }
+    if (tenant->remove) {
+        struct client_url url;
+        token_url(&url, tenant);
+        client_url_segment(&url, tenant->remove);
+        return client_simple(&tenant->words.client, "DELETE", &url, tenant->remove);
+    }
+    return make_token(tenant);
+}
+
 static int run_token(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tenant tenant;
@@ -345,16 +369,28 @@ static int run_token(const struct cli_verb *verb, int argc, char **argv)
     if ((tenant.role != NULL) + (tenant.remove != NULL) + tenant.list != 1) {
         status = cli_error(CLI_USAGE, "tenant token: expected one of --role ROLE (makes one), "
                                       "--list, --rm ID");
-    } else if (tenant.list) {
-        status = list_tokens(&tenant);
-    } else if (tenant.remove) {
-        struct client_url url;
-        token_url(&url, &tenant);
-        client_url_segment(&url, tenant.remove);
-        status = client_simple(&tenant.words.client, "DELETE", &url, tenant.remove);
     } else {
-        status = make_token(&tenant);
+        status = do_token(&tenant);
     }
+    end(&tenant);
+    return status;
+}
+
+/* `wardmote node token`: the administrator's, for a node that is reached over TCP. */
+static int run_node_token(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct tenant tenant = {.words.verb = verb, .of_node = true};
+    client_init(&tenant.words.client);
+    int status = cli_parse(verb, argc, argv, take, &tenant);
+    if (status >= 0) {
+        return status;
+    }
+    status = client_words_check(&tenant.words, 0, 0);
+    if (!status && tenant.remove && tenant.list) {
+        status = cli_error(CLI_USAGE, "node token: --list and --rm do not go together");
+    }
+    status = status ? status : client_open(&tenant.words.client);
+    status = status ? status : do_token(&tenant);
     end(&tenant);
     return status;
 }
@@ -437,6 +473,15 @@ static const struct cli_verb tenant_token = {
     .option_count = WM_COUNT_OF(token_options),
     CLIENT_COMMON,
     .run = run_token,
+};
+const struct cli_verb client_node_token = {
+    .name = "node token",
+    .arguments = "",
+    .summary = "makes a token of the node's administrator, shown this once",
+    .options = token_options + 1, /* it has no roles */
+    .option_count = WM_COUNT_OF(token_options) - 1,
+    CLIENT_COMMON,
+    .run = run_node_token,
 };
 static const struct cli_verb tenant_quota = {
     .name = "tenant quota",

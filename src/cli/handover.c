@@ -62,7 +62,8 @@ static int run_client(const struct cli_verb *verb, int argc, char **argv)
 /* Words that the client understands; all else is for the daemon, its options above all. */
 static int run_node(const struct cli_verb *verb, int argc, char **argv)
 {
-    static const char *const words[] = {"drain", "backup", "status", "key", "--help", "-h"};
+    static const char *const words[] = {"drain", "backup", "status", "token",
+                                        "key",   "--help", "-h"};
     bool for_client = argc > 1 && cli_choice(argv[1], words, WM_COUNT_OF(words)) >= 0;
     return for_client ? run_client(verb, argc, argv)
                       : become(node.name, node.variable, argv, false);

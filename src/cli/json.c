@@ -56,6 +56,12 @@ void cli_json_number(struct cli_json *json, const char *key, uint64_t value)
     fprintf(json->out, "%" PRIu64, value);
 }
 
+void cli_json_integer(struct cli_json *json, const char *key, int64_t value)
+{
+    write_key(json, key);
+    fprintf(json->out, "%" PRId64, value);
+}
+
 void cli_json_ms(struct cli_json *json, const char *key, uint64_t ns)
 {
     write_key(json, key);

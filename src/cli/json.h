@@ -16,6 +16,7 @@ struct cli_json cli_json_begin(FILE *out);
  * gives valid JSON. */
 void cli_json_text(struct cli_json *json, const char *key, const char *text);
 void cli_json_number(struct cli_json *json, const char *key, uint64_t value);
+void cli_json_integer(struct cli_json *json, const char *key, int64_t value);
 void cli_json_ms(struct cli_json *json, const char *key, uint64_t ns); /* 3 decimals */
 void cli_json_bool(struct cli_json *json, const char *key, bool value);
 void cli_json_end(struct cli_json *json); /* and a newline */

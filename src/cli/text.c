@@ -8,7 +8,7 @@
 size_t cli_utf8_at(const void *at, size_t len, uint32_t *point)
 {
     const unsigned char *bytes = at;
-    uint32_t scratch;
+    uint32_t scratch = 0;
     uint32_t *out = point ? point : &scratch;
     if (len == 0) {
         return 0;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """packaging.py BUILD: the files of packaging/, as far as they can be judged without a cluster (TAP)."""
-import os, pathlib, re, shutil, subprocess, sys, tempfile
+import os, pathlib, re, shutil, subprocess, sys, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(sys.argv[1]).resolve()
@@ -108,16 +108,33 @@ def kubernetes():
                     port = container.get(probe, {}).get(action, {}).get("port")
                     if port and port not in ports:
                         problems.append(f"{name}: {probe} asks port {port}")
-            script = container["args"][0]
-            out = subprocess.run(["sh", "-n", "-c", script], capture_output=True, text=True)
+            if container["command"][0] != "/bin/sh":
+                continue
+            out = subprocess.run(["sh", "-n", "-c", container["args"][0]], capture_output=True, text=True)
             problems += [f"{name}: {out.stderr}"] if out.stderr else []
     for (kind, name), document in by.items():
         selector = document["spec"].get("selector") if kind == "Service" else document.get("spec", {}).get("podSelector", {}).get("matchLabels")
         if kind in ("Service", "NetworkPolicy") and selector not in pods.values():
             problems.append(f"{kind} {name}: selects no pods of ours: {selector}")
     check("everything that is referred to is there", *problems)
-    redis = by[("StatefulSet", "redis")]["spec"]["template"]["spec"]["containers"][0]["args"][0]
-    check("Redis keeps what it acknowledged", *(f"no {line!r}" for line in ("appendonly yes", "appendfsync always", "maxmemory-policy noeviction") if line not in redis))
+    redis = by[("StatefulSet", "redis")]["spec"]["template"]["spec"]["containers"][0]["args"]
+    redis = dict(zip(redis[::2], redis[1::2]))
+    check("Redis keeps what it acknowledged", *(f"{name} is {redis.get(name)}" for name, want in
+            (("--appendonly", "yes"), ("--appendfsync", "always"), ("--maxmemory-policy", "noeviction"), ("--dir", "/data")) if redis.get(name) != want))
+    if not shutil.which("redis-server") or not shutil.which("redis-cli"):
+        check("Redis takes these options", skip="no redis-server here")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            given = [word for pair in {**redis, "--dir": folder, "--port": "0", "--unixsocket": f"{folder}/s"}.items() for word in pair]
+            server = subprocess.Popen(["redis-server", *given], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            for _ in range(100):
+                out = subprocess.run(["redis-cli", "-s", f"{folder}/s", "config", "get", "append*"], capture_output=True, text=True)
+                if out.returncode == 0 and out.stdout:
+                    break
+                time.sleep(0.05)
+            server.terminate()
+            said = server.communicate(timeout=10)[0].decode()
+            check("Redis takes these options", "" if "appendfsync\nalways" in out.stdout and "appendonly\nyes" in out.stdout else (out, said))
     nodes = by[("StatefulSet", "wardmote")]
     script = nodes["spec"]["template"]["spec"]["containers"][0]["args"][0]
     peers = re.findall(r"- (\S+):8301", script)
