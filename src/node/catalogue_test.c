@@ -182,9 +182,11 @@ TEST(tokens_are_known_by_their_hash)
         CHECK_STR(tenant, "t");
         reopen();
     }
-    char *dump = json_dumps(catalogue_show_tokens(catalogue, "t"), 0);
+    json_t *tokens = catalogue_show_tokens(catalogue, "t");
+    char *dump = json_dumps(tokens, 0);
     CHECK(strstr(dump, id) && !strstr(dump, text + 4));
     free(dump);
+    json_decref(tokens);
     text[10] ^= 1;
     CHECK_INT(catalogue_token(catalogue, wm_view_str(text), &tenant), ==, ROLE_NONE);
     text[10] ^= 1;
