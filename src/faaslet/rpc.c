@@ -137,6 +137,11 @@ void rpc_client_interrupted(struct rpc_client *client, bool (*stop)(void *self),
     }
 }
 
+bool rpc_client_usable(const struct rpc_client *client)
+{
+    return !client->broken;
+}
+
 /* -EINTR leaves the connection usable; everything else ends it. */
 static int gone(struct rpc_client *client, int err, const char *what, struct wm_diag *diag)
 {
@@ -314,6 +319,11 @@ int rpc_reply_add(struct rpc_request *request, struct wm_view bytes)
 size_t rpc_reply_bytes(const struct rpc_request *request)
 {
     return request->server->reply.len;
+}
+
+uint8_t *rpc_reply_start(struct rpc_request *request)
+{
+    return request->server->reply.bytes;
 }
 
 void rpc_reply_cut(struct rpc_request *request, size_t len)

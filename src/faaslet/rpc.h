@@ -56,6 +56,7 @@ WM_MUST_CHECK int rpc_client_new(const struct rpc_transport *transport, struct r
 void rpc_client_free(struct rpc_client *client);
 /* Asked whenever a wait was disturbed by a signal: true gives up with -EINTR. NULL: never. */
 void rpc_client_interrupted(struct rpc_client *client, bool (*stop)(void *self), void *self);
+bool rpc_client_usable(const struct rpc_client *client); /* false: the connection is gone */
 /* pass_fd -1: none (borrowed otherwise). 0; -EINTR; WM_E_LIMIT (the body is too large, nothing was
  * sent); any other code means that the connection is gone, and -EPIPE follows for ever. The other
  * side's own errors are in the body, whose form is the service's. */
@@ -77,6 +78,7 @@ WM_MUST_CHECK int rpc_reply_add(struct rpc_request *request, struct wm_view byte
 /* `len` bytes at the reply's end for the handler to fill; valid until the next rpc_reply_*. */
 WM_MUST_CHECK int rpc_reply_room(struct rpc_request *request, size_t len, uint8_t **out);
 size_t rpc_reply_bytes(const struct rpc_request *request);
+uint8_t *rpc_reply_start(struct rpc_request *request);       /* valid as above */
 void rpc_reply_cut(struct rpc_request *request, size_t len); /* back to the first `len` bytes */
 void rpc_reply_pass(struct rpc_request *request, int fd);    /* taken over; the last one counts */
 typedef int rpc_handle_fn(void *self, struct rpc_request *request);

@@ -77,11 +77,8 @@ static int handle(void *self, struct rpc_request *request)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int lowest = -1;
-    if (lowest < 0) {
-        lowest = dup(0);
-        close(lowest);
-    }
+    int lowest = dup(0);
+    close(lowest);
     if (size < 1) {
         return 0;
     }
