@@ -140,6 +140,31 @@ def only_health_without_a_token():
 
 
 @test
+def the_document_is_the_page():
+    """doc/api.md's tables, /v1/openapi.json and what is served are one and the same."""
+    document = fetch_json(node.ask("GET", "/v1/openapi.json"))
+    served = {(method.upper(), re.sub(r"\{[a-z]+\}", "X", path)) for path, item in document["paths"].items()
+              for method in item if not path.startswith("/r/")}
+    page = open(os.path.join(os.path.dirname(__file__), "../../doc/api.md")).read()
+    told = set()
+    for cell in re.findall(r"^\| (`.*?) \|", page, re.M):
+        if cell.startswith("`* /r/"):
+            continue
+        methods = []
+        for part in re.findall(r"`([^`]*)`", cell):
+            words = part.split(" ")
+            methods.append(words[0])
+            if len(words) > 1:
+                path = re.sub(r"\?.*", "", words[1])
+                path = "/".join("X" if re.fullmatch("[A-Z]+", p) else p for p in path.split("/"))
+                here = path
+                told |= {(m, path) for m in methods}
+                methods = []
+        told |= {(m, here) for m in methods}
+    check(served == told, "only served:", served - told, "only told:", told - served)
+
+
+@test
 def roles():
     ranks = {"invoke": 1, "deploy": 2, "admin": 3, "node": 4}
     tokens = {role: node.token("roles", role) for role in ("invoke", "deploy", "admin")}
@@ -341,6 +366,40 @@ def files():
     expect(node.ask("PUT", "/v1/files/link/passwd", b"x", token), 404)
     expect(node.ask("DELETE", "/v1/files/a/b/c.txt", token=token), 204)
     expect(node.ask("GET", "/v1/files/a/b/c.txt", token=token), 404)
+
+
+@test
+def state():
+    token = node.token("default", "invoke")
+    ask = lambda method, path, body=None: node.ask(method, "/v1/state" + path, body, token)
+    expect(ask("GET", "/none"), 404)
+    expect(ask("PUT", "/a/b", b"0123456789"), 204)
+    answer = ask("GET", "/a/b?offset=2&len=3")
+    check(answer.body == b"234" and answer.headers["Wardmote-Value-Bytes"] == "10", answer.body)
+    expect(ask("PUT", "/a/b?offset=8", b"XY"), 204)
+    expect(ask("PUT", "/a/b?offset=9", b"XY"), 422)
+    check(ask("GET", "/a/b").body == b"01234567XY")
+    expect(ask("PUT", "/a/b", b"short"), 204)
+    check(ask("GET", "/a/b").body == b"short")
+    expect(ask("PUT", "/a%2Fc", b""), 422)
+    expect(ask("PUT", "/a%2Fc", b"?"), 204)
+    big = os.urandom(3 << 20)
+    expect(ask("PUT", "/big", big), 204)
+    check(ask("GET", "/big").body == big)
+    keys = fetch_json(ask("GET", "?prefix=a/"))["keys"]
+    check(keys == [{"key": "a/b", "bytes": 5}, {"key": "a/c", "bytes": 1}], keys)
+    check([k["key"] for k in fetch_json(ask("GET", "?after=a/b&limit=1"))["keys"]] == ["a/c"])
+    expect(ask("GET", "/a/b?offset=99"), 400)
+    expect(ask("GET", "/" + "k" * 257), 400)
+    expect(ask("DELETE", "/a/b"), 204)
+    expect(ask("GET", "/a/b"), 404)
+    other = node.token("roles", "admin")
+    expect(node.ask("GET", "/v1/state/big", token=other), 404)
+    expect(node.admin("PUT", "/v1/tenants/little", {"quota": {"state_bytes": 1000}}), 200)
+    little = node.token("little", "invoke")
+    expect(node.ask("PUT", "/v1/state/x", b"x" * 600, little), 204)
+    expect(node.ask("PUT", "/v1/state/y", b"x" * 600, little), 413)
+    expect(node.ask("PUT", "/v1/state/x", b"x" * 900, little), 204)
 
 
 @test
@@ -568,7 +627,7 @@ def everything_is_there_after_a_restart():
     other = subprocess.run([os.path.join(BUILD, "src/node/node_fake"), "--data", first.data, "--listen",
                             "127.0.0.1:0"], capture_output=True, timeout=20)
     check(other.returncode == 1 and b"another node runs" in other.stderr, other)
-    check(os.stat(first.data + "/node.key").st_mode & 0o777 == 0o600)
+    check(os.stat(first.data + "/seal.key").st_mode & 0o777 == 0o600)
     check(os.stat(first.data + "/node.sock").st_mode & 0o777 == 0o600)
     check(os.stat(first.data).st_mode & 0o777 == 0o700)
     check(second.stop() == 0)
@@ -700,10 +759,10 @@ def backup_and_restore():
     check(two.ask("POST", "/v1/call/echo", b"x", token).body == b"x")
     check(two.ask("GET", "/v1/files/a/b", token=token).body == b"file")
     two.stop()
-    with open(out + "2/node.key", "r+b") as key:
+    with open(out + "2/seal.key", "r+b") as key:
         key.write(b"damaged")
     done = subprocess.run([program, "restore", out + "2", "--data", restored + "2"], capture_output=True, timeout=30)
-    check(done.returncode == 1 and b"node.key" in done.stderr and not os.path.exists(restored + "2"), done)
+    check(done.returncode == 1 and b"seal.key" in done.stderr and not os.path.exists(restored + "2"), done)
     for path in (out, out + "2", restored):
         shutil.rmtree(path)
     os.unlink(restored + ".log")

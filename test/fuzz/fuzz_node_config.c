@@ -1,4 +1,5 @@
-/* fuzz_node_config.c: configuration files of any content; what is accepted prints and reads back. */
+/* fuzz_node_config.c: configuration files of any content; what is accepted prints and reads back.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
