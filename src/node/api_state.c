@@ -123,6 +123,29 @@ void api_state_get(struct http_request *request)
     }
 }
 
+struct sum {
+    struct wm_view without;
+    uint64_t bytes;
+};
+
+static bool add_bytes(void *self, struct wm_view name, uint64_t bytes)
+{
+    struct sum *sum = self;
+    sum->bytes += wm_view_eq(name, sum->without) ? 0 : bytes;
+    return true;
+}
+
+/* Of all of the tenant's values but this one. The tier itself keeps no account of tenants. */
+static int sum_others(struct http_request *request, uint64_t *bytes)
+{
+    struct state *state = request->data;
+    struct sum sum = {.without = state->key.key};
+    int err = state->tier->ops->list(state->tier->self, state->key.tenant, (struct wm_view){0},
+                                     (struct wm_view){0}, add_bytes, &sum, &request->diag);
+    *bytes = sum.bytes;
+    return err;
+}
+
 /* Without an offset the value becomes the body: one of another size is removed first. */
 static void run_put(struct http_request *request)
 {
@@ -140,7 +163,14 @@ static void run_put(struct http_request *request)
                                    (unsigned long long)present);
         return;
     }
-    if (end > state->quota || end > TIER_VALUE_BYTES_MAX) {
+    uint64_t others = 0;
+    if (err || !state->has_offset) { /* else it grows nothing */
+        request->err = sum_others(request, &others);
+        if (request->err) {
+            return;
+        }
+    }
+    if (others + end > state->quota || end > TIER_VALUE_BYTES_MAX) {
         request->err =
             wm_diag_set(&request->diag, WM_E_LIMIT, "more than the tenant's state_bytes");
         return;

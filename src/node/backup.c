@@ -177,6 +177,7 @@ int backup_write(int dir_fd, struct kv *kv, const char *path, struct wm_diag *di
         err = copy_folder(dir_fd, to, copied[i], 0, &manifest, diag);
     }
     err = err ? err : copy_file(dir_fd, to, NODE_KEY, &manifest, diag);
+    err = err ? err : copy_file(dir_fd, to, NODE_IDENTITY, &manifest, diag);
     if (!err && manifest.failed) {
         err = wm_diag_default(diag, -ENOMEM, "backup");
     }

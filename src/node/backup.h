@@ -1,8 +1,9 @@
 /* backup.h: a consistent copy of a node's data folder, and a folder made from one.
  *
  * A backup is a folder: manifest (one line a file: SHA-256, size, path), and store, modules,
- * images, files and the key, in the data folder's layout. The cache is not part of it: objects are
- * compiled again. It holds the key under which secrets are sealed: keep it as you keep them.
+ * images, files and the keys, in the data folder's layout. The cache is not part of it: objects are
+ * compiled again. It holds the keys under which secrets are sealed and records signed: keep it
+ * as you keep those.
  *
  * The store is copied first, at one moment; modules and images are named by their content and are
  * written before the store names them, so every one that this moment's store names is there.

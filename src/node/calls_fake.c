@@ -1,6 +1,7 @@
 /* A test double of calls.h, without workers: what a call does is its function's name.
  *
  *     echo           its input
+ *     later          its input, in a later turn of the loop, many calls at once (for measuring)
  *     sleep          input: milliseconds; then "slept"
  *     fail           return code 3, "failed"
  *     trap, refuse, busy, limit, died    that end
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/vec.h"
 #include "host/file.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
@@ -31,8 +33,17 @@ struct sleeper {
     bool ended;
 };
 
+struct later {
+    uint64_t id;
+    call_done_fn *done;
+    void *self;
+    struct wm_view input;
+};
+
 struct node_calls {
     struct node *node;
+    WM_VEC(struct later) later;
+    uv_async_t async;
     struct node_calls_stats stats;
     uint64_t next_id;
     struct sleeper *sleepers;
@@ -40,6 +51,30 @@ struct node_calls {
     void (*drained)(void *self);
     void *drained_self;
 };
+
+static void end(struct node_calls *calls, uint64_t id, call_done_fn *done, void *self,
+                const struct call_result *result)
+{
+    calls->stats.ended[result->end]++;
+    done(self, id, result);
+}
+
+static void on_async(uv_async_t *async)
+{
+    struct node_calls *calls = async->data;
+    for (size_t i = 0; i < calls->later.count; i++) {
+        struct later *later = &calls->later.items[i];
+        end(calls, later->id, later->done, later->self,
+            &(struct call_result){.end = CALL_END_OK, .message = "", .output = later->input});
+    }
+    calls->later.count = 0;
+}
+
+static void on_async_closed(uv_handle_t *handle)
+{
+    struct node_calls *calls = uv_handle_get_data(handle);
+    calls->open--;
+}
 
 int node_calls_open(struct node *node, struct wm_diag *diag)
 {
@@ -49,6 +84,9 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
     }
     calls->node = node;
     calls->next_id = 1;
+    (void)uv_async_init(node->loop, &calls->async, on_async);
+    calls->async.data = calls;
+    calls->open = 1;
     node->calls = calls;
     return 0;
 }
@@ -58,13 +96,6 @@ static void on_closed(uv_handle_t *handle)
     struct sleeper *sleeper = uv_handle_get_data(handle);
     sleeper->calls->open--;
     wm_free(sleeper);
-}
-
-static void end(struct node_calls *calls, uint64_t id, call_done_fn *done, void *self,
-                const struct call_result *result)
-{
-    calls->stats.ended[result->end]++;
-    done(self, id, result);
 }
 
 static void wake(struct sleeper *sleeper, enum call_end how)
@@ -98,9 +129,12 @@ void node_calls_close(struct node *node)
     while (calls->sleepers) {
         wake(calls->sleepers, CALL_END_CANCELLED);
     }
+    on_async(&calls->async);
+    uv_close((uv_handle_t *)&calls->async, on_async_closed);
     while (calls->open) {
         (void)uv_run(node->loop, UV_RUN_ONCE);
     }
+    wm_vec_fini(&calls->later);
     wm_free(calls);
     node->calls = NULL;
 }
@@ -178,6 +212,12 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
         result.end = CALL_END_NOT_FOUND;
         result.message = "function: there is none of this name";
     } else if (strcmp(name, "sleep") == 0 && sleep_for(calls, id, request)) {
+        function_version_put(version);
+        return id;
+    } else if (strcmp(name, "later") == 0 &&
+               wm_vec_push(&calls->later,
+                           (struct later){id, request->done, request->self, request->input}) == 0) {
+        (void)uv_async_send(&calls->async);
         function_version_put(version);
         return id;
     } else if (strcmp(name, "fail") == 0) {

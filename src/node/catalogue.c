@@ -586,12 +586,25 @@ json_t *catalogue_show_tenant(struct catalogue *catalogue, const char *name)
     return entry ? tenant_encode(entry) : NULL;
 }
 
+static uint32_t functions_of(const struct catalogue *catalogue, const char *tenant)
+{
+    uint32_t count = 0;
+    size_t at = 0;
+    for (struct entry *entry; (entry = map_next(&catalogue->maps[ENTRY_FUNCTION], &at));) {
+        count += is_of(entry, tenant);
+    }
+    return count;
+}
+
 json_t *catalogue_show_tenants(struct catalogue *catalogue)
 {
     json_t *list = json_array();
     size_t at = 0;
-    for (struct entry *entry; list && (entry = map_next(&catalogue->maps[ENTRY_TENANT], &at));) {
-        if (json_array_append_new(list, tenant_encode(entry)) != 0) {
+    for (struct tenant_entry *entry;
+         list && (entry = map_next(&catalogue->maps[ENTRY_TENANT], &at));) {
+        json_t *one = tenant_encode(&entry->entry);
+        jsonx_set(one, "functions", json_integer(functions_of(catalogue, entry->tenant.name)));
+        if (json_array_append_new(list, one) != 0) {
             json_decref(list);
             return NULL;
         }

@@ -482,8 +482,14 @@ json_t *catalogue_show_functions(struct catalogue *catalogue, const char *tenant
         json_t *one = json_pack("{s:s, s:I, s:I}", "name", entry->name, "latest",
                                 (json_int_t)(entry->latest ? entry->latest->version : 0),
                                 "versions", (json_int_t)entry->versions.count);
-        if (one && entry->latest) {
-            jsonx_set(one, "kind", json_string(function_kind_text(entry->latest->kind)));
+        if (one && entry->latest) { /* of the version that the name alone means */
+            const struct function_version *latest = entry->latest;
+            jsonx_set(one, "kind", json_string(function_kind_text(latest->kind)));
+            jsonx_set(one, "module_bytes", json_integer((json_int_t)latest->module_bytes));
+            jsonx_set(one, "image_bytes", json_integer((json_int_t)latest->image_bytes));
+            jsonx_set(one, "memory_bytes", json_integer((json_int_t)latest->limits.memory_bytes));
+            jsonx_set(one, "timeout_ms", json_integer(latest->limits.timeout_ms));
+            jsonx_set(one, "created_ns", json_integer((json_int_t)latest->created_ns));
         }
         if (json_array_append_new(list, one) != 0) {
             json_decref(list);

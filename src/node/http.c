@@ -34,7 +34,8 @@
 #include "node/metrics.h"
 
 #define LISTENERS_MAX (CONFIG_LISTEN_MAX + 1)
-#define HEAD_BYTES_MAX 32768u
+#define HEAD_BYTES_MAX \
+    16384u /* libmicrohttpd clears it after each request: no larger than needed */
 #define BACKLOG 1024u
 #define SWEEP_MS 1000u
 #define RUNS_IN_A_ROW 4
@@ -97,9 +98,10 @@ static struct http_request *request_new(struct http *http)
         }
     }
     /* All but the buffers. */
-    memset(request, 0, offsetof(struct http_request, line_small));
+    memset(request, 0, offsetof(struct http_request, params));
     request->node = http->node;
     request->body_fd = -1;
+    request->diag = (struct wm_diag)WM_DIAG_INIT;
     request->tenant = "";
     request->line = request->line_small;
     request->body = request->body_small;

@@ -6,7 +6,7 @@
  * (the connection is suspended meanwhile): exactly once, on the loop thread.
  *
  * Everything that arrives is a stranger's. Bounded are: connections, in all and of an address; the
- * head (32 KiB); its time; the body, its memory over all requests, and its rate; the time an answer
+ * head (16 KiB); its time; the body, its memory over all requests, and its rate; the time an answer
  * may take to be read. A client that is gone while its call runs is noticed within a second or two.
  *
  * Threads: the loop thread, but for the functions run by http_work. */
@@ -75,7 +75,6 @@ struct http_request {
     const char *method;
     char *path, *query; /* of the line; the query is cut up where it was decoded */
     char *args[HTTP_ARGS_MAX];
-    struct uri_param params[URI_PARAMS_MAX];
     uint32_t param_count;
     enum role role;
     const char *tenant; /* whom it concerns; "" where that is nobody */
@@ -101,10 +100,12 @@ struct http_request {
     void (*work_after)(struct http_request *request);
     api_make_fn *change_make;
     http_handler *change_done;
-    struct wm_diag diag;
     int err;
-    char line_small[HTTP_SMALL_BYTES];
+    struct wm_diag diag;
     char *line; /* line_small, or from wm_alloc */
+    /* From here on nothing is cleared for a new request. */
+    struct uri_param params[URI_PARAMS_MAX];
+    char line_small[HTTP_SMALL_BYTES];
     uint8_t body_small[HTTP_SMALL_BYTES];
 };
 

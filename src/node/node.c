@@ -1,6 +1,7 @@
 /* Opening and closing in order; draining. */
 #include "node/node.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,10 +11,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
-#include "base/vec.h"
 #include "crypto/hash.h"
 #include "crypto/seal.h"
+#include "faaslet/tier_embedded.h"
+#include "faaslet/tier_redis.h"
 #include "host/file.h"
 #include "node/api.h"
 #include "node/async.h"
@@ -128,6 +129,58 @@ static int open_store(struct node *node, struct wm_diag *diag)
     return err;
 }
 
+/* This node's own share of the global tier, or Redis. Several nodes: whoever joins them replaces it
+ * by one that knows each key's master (tier_cluster.h). */
+static int open_tier(struct node *node, struct wm_diag *diag)
+{
+    const char *name = node->config->tier;
+    struct wm_diag warning = WM_DIAG_INIT;
+    struct tier *tier = wm_alloc_zero(1, sizeof *tier);
+    if (!tier) {
+        return wm_diag_default(diag, -ENOMEM, "tier");
+    }
+    int err =
+        strncmp(name, "redis:", 6) == 0
+            ? tier_redis_open(&(struct redis_config){.address = name + 6}, tier, &warning, diag)
+            : tier_embedded_new(&(struct tier_embedded_config){.kv = node->kv}, tier, diag);
+    if (err) {
+        wm_free(tier);
+        wm_diag_prefix(diag, "tier");
+        return err;
+    }
+    if (warning.text[0]) {
+        char shown[LOG_TEXT_BYTES];
+        log_line(LOG_WARN, "tier", "warning=%s", log_text(shown, warning.text));
+    }
+    node->tier = tier;
+    return 0;
+}
+
+/* Files named by content that no version names any more: of functions that were removed, and of
+ * uploads that failed or were cut off. Before anything is uploaded. */
+static void sweep(struct node *node, const char *folder)
+{
+    int fd = openat(node->dir_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    unsigned removed = 0;
+    if (!dir) {
+        host_file_close(fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        uint8_t sha256[32];
+        size_t len = strcspn(entry->d_name, ".");
+        if (jsonx_unhex(entry->d_name, len, sha256, sizeof sha256) &&
+            !catalogue_uses_file(node->catalogue, sha256)) {
+            removed += unlinkat(dirfd(dir), entry->d_name, 0) == 0;
+        }
+    }
+    (void)closedir(dir);
+    if (removed) {
+        log_line(LOG_INFO, "node", "folder=%s swept=%u", folder, removed);
+    }
+}
+
 int node_open(const struct config *config, uv_loop_t *loop, struct node **out, struct wm_diag *diag)
 {
     struct node *node = wm_alloc_zero(1, sizeof *node);
@@ -144,6 +197,11 @@ int node_open(const struct config *config, uv_loop_t *loop, struct node **out, s
     err = err ? err : open_store(node, diag);
     err = err ? err : catalogue_open(node->kv, node->key, &node->catalogue, diag);
     err = err ? err : need_default_tenant(node, diag);
+    err = err ? err : open_tier(node, diag);
+    if (!err) {
+        sweep(node, NODE_MODULES);
+        sweep(node, NODE_IMAGES);
+    }
     err = err ? err : node_calls_open(node, diag);
     err = err ? err : async_open(node, &node->async, diag);
     err = err ? err : triggers_open(node, &node->triggers, diag);
@@ -175,6 +233,10 @@ void node_close(struct node *node)
     triggers_close(node->triggers);
     async_close(node->async);
     catalogue_close(node->catalogue);
+    if (node->tier) {
+        node->tier->ops->close(node->tier->self);
+        wm_free(node->tier);
+    }
     if (node->kv) {
         kv_close(node->kv);
     }

@@ -52,7 +52,7 @@ struct node {
     uv_loop_t *loop;
     enum node_state state;
     int dir_fd;      /* of the data folder */
-    uint8_t key[32]; /* node.key: for secrets at rest, and for others to derive theirs from */
+    uint8_t key[32]; /* seal.key: for secrets at rest */
     struct kv *kv;   /* any thread */
     struct catalogue *catalogue;
     struct tier *tier; /* any thread; NULL: this node has none */
@@ -94,7 +94,8 @@ void node_print_addresses(const struct node *node);
 #define NODE_CACHE "cache"
 #define NODE_FILES "files"
 #define NODE_TEMP "tmp"
-#define NODE_KEY "node.key"
+#define NODE_KEY "seal.key"
+#define NODE_IDENTITY "node.key" /* its signing key, where it has one (identity.h) */
 #define NODE_SOCKET "node.sock"
 /* Makes what is missing of the folder and its key, and takes the folder's lock, which goes with the
  * process: -EBUSY where another node runs on it. */
