@@ -20,7 +20,7 @@
 #define FLAG_FD 1u
 #define FLAG_REPLY 2u
 /* A buffer that one large body made larger than this is given back before the next wait. */
-#define KEEP_BYTES (UINT32_C(4) << 20)
+#define KEEP_BYTES (UINT32_C(2) << 20)
 #define DROP_BYTES 65536u
 #define PARTS_AT_ONCE 64
 

@@ -32,6 +32,11 @@
 #define TABLE_ELEMENT "state.element"
 #define TABLE_COUNTER "state.counter"
 #define TABLE_LOCK "state.lock"
+#define TABLE_USAGE "state.usage"
+
+/* What an entry is charged beside its bytes, so that many small ones are not free. */
+#define ENTRY_COST 256
+#define ELEMENT_COST 64
 
 struct waiter {
     struct waiter *next;
@@ -52,6 +57,8 @@ struct embedded {
     struct kv *kv;
     int64_t (*now_ms)(void *self);
     void *now_self;
+    uint64_t (*quota)(void *self, struct wm_view tenant);
+    void *quota_self;
     int64_t start_ms;
     uint64_t boot;
 
@@ -173,6 +180,35 @@ static size_t chunk_bytes(uint64_t value_bytes, uint64_t chunk)
     return (size_t)wm_min_u64(TIER_CHUNK_BYTES, value_bytes - chunk * TIER_CHUNK_BYTES);
 }
 
+/* --- Quotas --- */
+
+static struct name usage_name(struct wm_view tenant)
+{
+    return name_of((struct tier_key){tenant, {0}});
+}
+
+/* Adds to what the tenant uses: -EDQUOT where it may not have more. */
+static int charge(struct embedded *tier, struct kv_update *update, struct wm_view tenant,
+                  int64_t bytes)
+{
+    struct name name = usage_name(tenant);
+    uint64_t used = 0;
+    int err = update_number(update, TABLE_USAGE, view(&name), &used);
+    if (err && err != WM_E_NOT_FOUND) {
+        return err;
+    }
+    if (bytes < 0) {
+        used -= wm_min_u64(used, -(uint64_t)bytes);
+    } else {
+        used += (uint64_t)bytes;
+        uint64_t quota = tier->quota ? tier->quota(tier->quota_self, tenant) : 0;
+        if (quota > 0 && used > quota) {
+            return -EDQUOT;
+        }
+    }
+    return kv_update_put(update, TABLE_USAGE, view(&name), wm_view_of(&used, sizeof used));
+}
+
 /* --- Committing --- */
 
 /* Runs `run` in a commit of its own. */
@@ -196,6 +232,9 @@ static int commit(struct embedded *tier, kv_update_fn *run, void *self, struct t
     case WM_E_NOT_FOUND: tier_fail(diag, err, key, "there is no such key"); break;
     case WM_E_MALFORMED:
         tier_fail(diag, err, key, "its entry in the store is damaged; restore a backup");
+        break;
+    case -EDQUOT:
+        err = tier_fail(diag, WM_E_LIMIT, key, "the tenant has used up its quota of state");
         break;
     default: tier_fail(diag, err, key, store.code ? store.text : wm_error_text(err)); break;
     }
@@ -236,19 +275,24 @@ static int op_size(void *self, struct tier_key key, uint64_t *bytes, struct wm_d
 }
 
 /* Sees to it that the value exists with this size. */
-static int make_value(struct kv_update *update, struct tier_key key, uint64_t bytes)
+static int make_value(struct embedded *tier, struct kv_update *update, struct tier_key key,
+                      uint64_t bytes)
 {
     struct name name = name_of(key);
     uint64_t present = 0;
     int err = update_number(update, TABLE_VALUE, view(&name), &present);
     if (err == WM_E_NOT_FOUND) {
-        /* No chunks: they are zero. */
-        return kv_update_put(update, TABLE_VALUE, view(&name), wm_view_of(&bytes, sizeof bytes));
+        /* No chunks: they are zero. It is charged in full, since it may be written any time. */
+        err = charge(tier, update, key.tenant, (int64_t)bytes + ENTRY_COST);
+        return err ? err
+                   : kv_update_put(update, TABLE_VALUE, view(&name),
+                                   wm_view_of(&bytes, sizeof bytes));
     }
     return err ? err : present == bytes ? 0 : WM_E_INVALID;
 }
 
 struct create {
+    struct embedded *tier;
     struct tier_key key;
     uint64_t bytes;
 };
@@ -256,14 +300,14 @@ struct create {
 static int run_create(void *self, struct kv_update *update)
 {
     struct create *create = self;
-    return make_value(update, create->key, create->bytes);
+    return make_value(create->tier, update, create->key, create->bytes);
 }
 
 static int op_create(void *self, struct tier_key key, uint64_t bytes, struct wm_diag *diag)
 {
     int err = tier_check_key(key, diag);
     err = err ? err : tier_check_size(key, bytes, diag);
-    struct create create = {key, bytes};
+    struct create create = {self, key, bytes};
     return err ? err : commit(self, run_create, &create, key, diag);
 }
 
@@ -411,7 +455,7 @@ static int run_write(void *self, struct kv_update *update)
 {
     struct write *write = self;
     int err = write->token ? check_fence(write->tier, update, write->key, write->token) : 0;
-    err = err ? err : make_value(update, write->key, write->bytes);
+    err = err ? err : make_value(write->tier, update, write->key, write->bytes);
     struct name name = part_name(write->key);
     size_t stem = name.len;
     for (size_t from = 0, to; !err && from < write->count; from = to) {
@@ -449,6 +493,30 @@ static int op_write(void *self, struct tier_key key, uint64_t bytes,
     return err;
 }
 
+/* What stands in a list's head: 16 bytes. */
+struct head {
+    uint64_t count;
+    uint64_t charged; /* bytes, all its elements' and its own */
+};
+
+static int head_of(struct wm_view value, struct head *out)
+{
+    if (value.len != sizeof *out) {
+        return WM_E_MALFORMED;
+    }
+    memcpy(out, value.ptr, sizeof *out);
+    return 0;
+}
+
+/* Zeroes where there is no list. */
+static int update_head(struct kv_update *update, struct wm_view name, struct head *out)
+{
+    struct wm_view value;
+    *out = (struct head){0};
+    int err = kv_update_get(update, TABLE_LIST, name, &value);
+    return err == WM_E_NOT_FOUND ? 0 : err ? err : head_of(value, out);
+}
+
 /* Removes parts 0 to count - 1 of a value or list, and its head. */
 static int remove_parts(struct kv_update *update, const char *head_table, const char *part_table,
                         struct tier_key key, uint64_t count, size_t number_bytes)
@@ -462,36 +530,64 @@ static int remove_parts(struct kv_update *update, const char *head_table, const 
     return err ? err : kv_update_remove(update, head_table, view(&head));
 }
 
-static int remove_list(struct kv_update *update, struct tier_key key)
+static int remove_list(struct embedded *tier, struct kv_update *update, struct tier_key key)
 {
     struct name name = name_of(key);
-    uint64_t count = 0;
-    int err = update_number(update, TABLE_LIST, view(&name), &count);
+    struct head head;
+    int err = update_head(update, view(&name), &head);
+    if (err || head.charged == 0) {
+        return err;
+    }
+    err = charge(tier, update, key.tenant, -(int64_t)head.charged);
+    return err ? err
+               : remove_parts(update, TABLE_LIST, TABLE_ELEMENT, key, head.count,
+                              ELEMENT_NUMBER_BYTES);
+}
+
+static int remove_value(struct embedded *tier, struct kv_update *update, struct tier_key key)
+{
+    struct name name = name_of(key);
+    uint64_t bytes = 0;
+    int err = update_number(update, TABLE_VALUE, view(&name), &bytes);
     if (err) {
         return err == WM_E_NOT_FOUND ? 0 : err;
     }
-    return remove_parts(update, TABLE_LIST, TABLE_ELEMENT, key, count, ELEMENT_NUMBER_BYTES);
+    err = charge(tier, update, key.tenant, -(int64_t)(bytes + ENTRY_COST));
+    return err ? err
+               : remove_parts(update, TABLE_VALUE, TABLE_CHUNK, key, chunks_of(bytes),
+                              CHUNK_NUMBER_BYTES);
 }
+
+static int remove_counter(struct embedded *tier, struct kv_update *update, struct tier_key key)
+{
+    struct name name = name_of(key);
+    uint64_t value;
+    int err = update_number(update, TABLE_COUNTER, view(&name), &value);
+    if (err) {
+        return err == WM_E_NOT_FOUND ? 0 : err;
+    }
+    err = charge(tier, update, key.tenant, -ENTRY_COST);
+    return err ? err : kv_update_remove(update, TABLE_COUNTER, view(&name));
+}
+
+struct removal {
+    struct embedded *tier;
+    struct tier_key key;
+};
 
 static int run_remove(void *self, struct kv_update *update)
 {
-    struct tier_key *key = self;
-    struct name name = name_of(*key);
-    uint64_t bytes = 0;
-    int err = update_number(update, TABLE_VALUE, view(&name), &bytes);
-    if (!err) {
-        err = remove_parts(update, TABLE_VALUE, TABLE_CHUNK, *key, chunks_of(bytes),
-                           CHUNK_NUMBER_BYTES);
-    }
-    err = err == WM_E_NOT_FOUND ? 0 : err;
-    err = err ? err : remove_list(update, *key);
-    return err ? err : kv_update_remove(update, TABLE_COUNTER, view(&name));
+    struct removal *removal = self;
+    int err = remove_value(removal->tier, update, removal->key);
+    err = err ? err : remove_list(removal->tier, update, removal->key);
+    return err ? err : remove_counter(removal->tier, update, removal->key);
 }
 
 static int op_remove(void *self, struct tier_key key, struct wm_diag *diag)
 {
+    struct removal removal = {self, key};
     int err = tier_check_key(key, diag);
-    return err ? err : commit(self, run_remove, &key, key, diag);
+    return err ? err : commit(self, run_remove, &removal, key, diag);
 }
 
 struct listing {
@@ -538,6 +634,7 @@ static int op_list(void *self, struct wm_view tenant, struct wm_view prefix, str
 /* --- Lists and counters --- */
 
 struct append {
+    struct embedded *tier;
     struct tier_key key;
     struct wm_view element;
     uint64_t index;
@@ -546,25 +643,29 @@ struct append {
 static int run_append(void *self, struct kv_update *update)
 {
     struct append *append = self;
-    struct name head = name_of(append->key), name = part_name(append->key);
-    uint64_t count = 0;
-    int err = update_number(update, TABLE_LIST, view(&head), &count);
-    err = err == WM_E_NOT_FOUND ? 0 : err;
+    struct name head_name = name_of(append->key), name = part_name(append->key);
+    struct head head;
+    int err = update_head(update, view(&head_name), &head);
     if (err) {
         return err;
     }
-    append->index = count++;
-    err = kv_update_put(update, TABLE_ELEMENT,
-                        numbered(&name, name.len, append->index, ELEMENT_NUMBER_BYTES),
-                        append->element);
+    uint64_t cost = append->element.len + ELEMENT_COST + (head.charged ? 0 : ENTRY_COST);
+    append->index = head.count++;
+    head.charged += cost;
+    err = charge(append->tier, update, append->key.tenant, (int64_t)cost);
+    err = err ? err
+              : kv_update_put(update, TABLE_ELEMENT,
+                              numbered(&name, name.len, append->index, ELEMENT_NUMBER_BYTES),
+                              append->element);
     return err ? err
-               : kv_update_put(update, TABLE_LIST, view(&head), wm_view_of(&count, sizeof count));
+               : kv_update_put(update, TABLE_LIST, view(&head_name),
+                               wm_view_of(&head, sizeof head));
 }
 
 static int op_append(void *self, struct tier_key key, struct wm_view element, uint64_t *index,
                      struct wm_diag *diag)
 {
-    struct append append = {key, element, 0};
+    struct append append = {self, key, element, 0};
     int err = tier_check_key(key, diag);
     if (!err && element.len > TIER_ELEMENT_BYTES_MAX) {
         err = tier_fail(diag, WM_E_LIMIT, key, "an element of a list has at most 1 MiB");
@@ -578,9 +679,12 @@ static int op_append(void *self, struct tier_key key, struct wm_view element, ui
 static int list_count(struct kv_reader *reader, struct tier_key key, uint64_t *count)
 {
     struct name name = name_of(key);
-    *count = 0;
-    int err = get_number(reader, TABLE_LIST, view(&name), count);
-    return err == WM_E_NOT_FOUND ? 0 : err;
+    struct wm_view value;
+    struct head head = {0};
+    int err = kv_get(reader, TABLE_LIST, view(&name), &value);
+    err = err == WM_E_NOT_FOUND ? 0 : err ? err : head_of(value, &head);
+    *count = head.count;
+    return err;
 }
 
 static int op_appended(void *self, struct tier_key key, uint64_t first, uint64_t count,
@@ -620,16 +724,19 @@ static int op_appended_count(void *self, struct tier_key key, uint64_t *count, s
 
 static int run_clear(void *self, struct kv_update *update)
 {
-    return remove_list(update, *(struct tier_key *)self);
+    struct removal *removal = self;
+    return remove_list(removal->tier, update, removal->key);
 }
 
 static int op_clear_appended(void *self, struct tier_key key, struct wm_diag *diag)
 {
+    struct removal removal = {self, key};
     int err = tier_check_key(key, diag);
-    return err ? err : commit(self, run_clear, &key, key, diag);
+    return err ? err : commit(self, run_clear, &removal, key, diag);
 }
 
 struct add {
+    struct embedded *tier;
     struct tier_key key;
     int64_t delta, now;
 };
@@ -646,7 +753,8 @@ static int run_add(void *self, struct kv_update *update)
     if (__builtin_add_overflow((int64_t)before, add->delta, &add->now)) {
         return -ERANGE;
     }
-    return kv_update_put(update, TABLE_COUNTER, view(&name), wm_view_of(&add->now, 8));
+    err = err ? charge(add->tier, update, add->key.tenant, ENTRY_COST) : 0;
+    return err ? err : kv_update_put(update, TABLE_COUNTER, view(&name), wm_view_of(&add->now, 8));
 }
 
 static int read_counter(struct embedded *tier, struct add *add, struct wm_diag *diag)
@@ -666,7 +774,7 @@ static int read_counter(struct embedded *tier, struct add *add, struct wm_diag *
 static int op_add(void *self, struct tier_key key, int64_t delta, int64_t *now,
                   struct wm_diag *diag)
 {
-    struct add add = {key, delta, 0};
+    struct add add = {self, key, delta, 0};
     int err = tier_check_key(key, diag);
     if (!err) {
         err = delta == 0 ? read_counter(self, &add, diag) : commit(self, run_add, &add, key, diag);
@@ -849,7 +957,11 @@ static int run_record(void *self, struct kv_update *update)
         struct wm_cursor cursor = wm_cursor_of(stored);
         err = wm_cursor_u64(&cursor, &token) ? 0 : WM_E_MALFORMED;
     }
-    if (err && err != WM_E_NOT_FOUND) {
+    if (err == WM_E_NOT_FOUND) { /* for good: a token must never be granted again */
+        struct wm_view name = record->lock->name;
+        err = charge(record->tier, update, wm_view_of(name.ptr + 1, name.ptr[0]), ENTRY_COST);
+    }
+    if (err) {
         return err;
     }
     if (record->granted) {
@@ -1185,6 +1297,8 @@ int tier_embedded_new(const struct tier_embedded_config *config, struct tier *ou
     tier->kv = config->kv;
     tier->now_ms = config->now_ms ? config->now_ms : boot_time_ms;
     tier->now_self = config->now_self;
+    tier->quota = config->quota;
+    tier->quota_self = config->quota_self;
     tier->start_ms = now_of(tier);
     wm_random_bytes((uint8_t *)&tier->boot, sizeof tier->boot);
     pthread_condattr_t attributes;
@@ -1209,6 +1323,27 @@ void tier_embedded_stats(const struct tier *tier, struct tier_stats *out)
         .locks = atomic_load(&embedded->locks_granted),
         .errors = atomic_load(&embedded->errors),
     };
+}
+
+int tier_embedded_usage(const struct tier *tier, struct wm_view tenant, uint64_t *bytes,
+                        struct wm_diag *diag)
+{
+    struct embedded *embedded = tier->self;
+    struct kv_reader *reader;
+    WM_ASSERT(tier->ops == &ops);
+    *bytes = 0;
+    if (tenant.len == 0 || tenant.len > TIER_TENANT_BYTES_MAX) {
+        return wm_diag_set(diag, WM_E_INVALID, "state: a tenant's name has 1 to %u bytes",
+                           TIER_TENANT_BYTES_MAX);
+    }
+    int err = kv_read_begin(embedded->kv, &reader, diag);
+    if (err) {
+        return err;
+    }
+    struct name name = usage_name(tenant);
+    err = get_number(reader, TABLE_USAGE, view(&name), bytes);
+    kv_read_end(reader);
+    return err == WM_E_NOT_FOUND ? 0 : wm_diag_default(diag, err, "state: usage");
 }
 
 void tier_embedded_wake(const struct tier *tier)

@@ -26,12 +26,19 @@ struct tier_embedded_config {
     /* Milliseconds of a clock that never goes back and never stops; NULL: CLOCK_BOOTTIME. */
     int64_t (*now_ms)(void *self);
     void *now_self;
+    /* How many bytes this tenant may use; 0: no limit. NULL: nobody has one. Called while a change
+     * is committed, on any thread: must neither wait nor call this tier. */
+    uint64_t (*quota)(void *self, struct wm_view tenant);
+    void *quota_self;
 };
 
 WM_MUST_CHECK int tier_embedded_new(const struct tier_embedded_config *config, struct tier *out,
                                     struct wm_diag *diag);
 /* `tier` must be one of tier_embedded_new. */
 void tier_embedded_stats(const struct tier *tier, struct tier_stats *out);
+/* What counts towards the quota. */
+WM_MUST_CHECK int tier_embedded_usage(const struct tier *tier, struct wm_view tenant,
+                                      uint64_t *bytes, struct wm_diag *diag);
 /* Lets waiting lockers look at the clock again: for a clock that does not run by itself. */
 void tier_embedded_wake(const struct tier *tier);
 

@@ -24,7 +24,13 @@ struct place {
     struct kv *kv;
     struct tier tier;
     _Atomic int64_t now_ms;
+    uint64_t quota; /* of the tenant "limited" */
 };
+
+static uint64_t place_quota(void *self, struct wm_view tenant)
+{
+    return wm_view_eq_str(tenant, "limited") ? ((struct place *)self)->quota : 0;
+}
 
 static int64_t place_now(void *self)
 {
@@ -43,7 +49,8 @@ static bool start(struct place *place, bool own_clock)
     if (kv_open(&config, &place->kv, NULL) != 0) {
         return false;
     }
-    struct tier_embedded_config tier = {place->kv, own_clock ? place_now : NULL, place};
+    struct tier_embedded_config tier = {place->kv, own_clock ? place_now : NULL, place, place_quota,
+                                        place};
     return tier_embedded_new(&tier, &place->tier, NULL) == 0;
 }
 
@@ -258,6 +265,65 @@ TEST(one_who_gives_up_leaves_the_queue)
     leave(&place);
 }
 
+/* --- Quotas --- */
+
+#define LIMITED(text) ((struct tier_key){V("limited"), V(text)})
+
+static uint64_t usage(struct place *place)
+{
+    uint64_t bytes = 99;
+    CHECK_INT(tier_embedded_usage(&place->tier, V("limited"), &bytes, NULL), ==, 0);
+    return bytes;
+}
+
+TEST(a_tenant_has_no_more_than_its_quota)
+{
+    struct place place;
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct tier_lock lock = lock_of(1, TIER_LOCK_WRITE);
+    uint64_t index = 0, count = 0;
+    int64_t now = 0;
+    REQUIRE(enter(&place, false));
+    place.quota = 10000;
+    const struct tier_ops *ops = place.tier.ops;
+    void *self = place.tier.self;
+    CHECK_INT(usage(&place), ==, 0);
+    CHECK_INT(ops->create(self, LIMITED("v"), 9000, NULL), ==, 0);
+    CHECK_INT(ops->create(self, LIMITED("v"), 9000, NULL), ==, 0); /* charged once */
+    CHECK_INT(usage(&place), ==, 9256);
+    CHECK_INT(ops->create(self, LIMITED("w"), 1000, &diag), ==, WM_E_LIMIT);
+    CHECK_STR(diag.text, "state limited/w: the tenant has used up its quota of state");
+    CHECK_INT(ops->size(self, LIMITED("w"), &count, NULL), ==, WM_E_NOT_FOUND);
+    CHECK_INT(ops->create(self, KEY("w"), 1000000, NULL), ==, 0); /* others go on */
+    struct tier_range range = {0, 1, (uint8_t *)"x"};
+    CHECK_INT(ops->write(self, LIMITED("v"), 9000, &range, 1, 0, NULL), ==, 0);
+    CHECK_INT(ops->append(self, LIMITED("l"), V("0123456789"), &index, NULL), ==, 0);
+    CHECK_INT(ops->add(self, LIMITED("c"), 1, &now, NULL), ==, 0);
+    CHECK_INT(usage(&place), ==, 9256 + 330 + 256);
+    CHECK_INT(ops->add(self, LIMITED("c"), 1, &now, NULL), ==, 0);
+    CHECK_INT(ops->lock(self, LIMITED("k"), &lock, 1000, 0, NULL), ==, WM_E_LIMIT);
+    CHECK_INT(ops->append(self, LIMITED("l"), V("0123456789"), &index, NULL), ==, 0);
+    CHECK_INT(index, ==, 1);
+    CHECK_INT(ops->append(self, LIMITED("l"), V("0123456789"), &index, NULL), ==, WM_E_LIMIT);
+    CHECK_INT(ops->appended_count(self, LIMITED("l"), &count, NULL), ==, 0);
+    CHECK_INT(count, ==, 2);
+    place.quota = 1; /* who has too much may still give it back */
+    CHECK_INT(ops->clear_appended(self, LIMITED("l"), NULL), ==, 0);
+    CHECK_INT(usage(&place), ==, 9256 + 256);
+    CHECK_INT(ops->remove(self, LIMITED("v"), NULL), ==, 0);
+    CHECK_INT(ops->remove(self, LIMITED("c"), NULL), ==, 0);
+    CHECK_INT(ops->remove(self, LIMITED("none"), NULL), ==, 0);
+    CHECK_INT(usage(&place), ==, 0);
+    place.quota = 300;
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(ops->lock(self, LIMITED("k"), &lock, 1000, 0, NULL), ==, 0);
+        CHECK_INT(ops->unlock(self, LIMITED("k"), &lock, NULL), ==, 0);
+        lock.token = 0;
+    }
+    CHECK_INT(usage(&place), ==, 256);
+    leave(&place);
+}
+
 /* --- Large values, restarts, failures --- */
 
 TEST(values_last)
@@ -333,5 +399,6 @@ TEST_MAIN(TIER_CONTRACT_CASES(embedded), TEST_CASE(embedded_threads),
           TEST_CASE(done_with_the_common_one), TEST_CASE(a_lock_ends_to_the_millisecond),
           TEST_CASE(a_restart_grants_nothing_twice),
           TEST_CASE(a_writer_among_readers_gets_its_turn),
-          TEST_CASE(one_who_gives_up_leaves_the_queue), TEST_CASE(values_last),
+          TEST_CASE(one_who_gives_up_leaves_the_queue),
+          TEST_CASE(a_tenant_has_no_more_than_its_quota), TEST_CASE(values_last),
           TEST_CASE(a_failure_changes_nothing))

@@ -41,7 +41,9 @@
 /* --- Scripts --- */
 
 /* A lock is a hash: "t" the last token, "w" "UNTIL:OWNER" of a writer that waits, and for each
- * holder "o" and its owner: "MODE:TOKEN:UNTIL", MODE r or w, UNTIL in ms of the server's clock. */
+ * holder "o" and its owner: "MODE:TOKEN:UNTIL", MODE r or w, UNTIL in ms of the server's clock. "w"
+ * is set anew only when it gets short: each change makes a holder's write, which watches the lock,
+ * start again. */
 #define LUA_NOW                   \
     "local T=redis.call('TIME') " \
     "local now=T[1]*1000+math.floor(T[2]/1000) "
@@ -68,7 +70,7 @@
     " redis.call('HSET',KEYS[1],'o'..o,mode..':'..string.format('%.0f',t)..':'.."         \
     "string.format('%.0f',now+ttl)) "                                                     \
     " return {1,string.format('%.0f',t)} end "                                            \
-    "if mode=='w' and wait then if claim<=now or claimer==o then "                        \
+    "if mode=='w' and wait then if claim<=now or (claimer==o and claim<now+100) then "    \
     " redis.call('HSET',KEYS[1],'w',string.format('%.0f',now+250)..':'..o) end "          \
     "elseif claimer==o then redis.call('HDEL',KEYS[1],'w') end "                          \
     "return {0,string.format('%.0f',first)}"
@@ -204,7 +206,10 @@ static int run_script(struct remote *tier, struct redis_conn *conn, enum script 
 {
     struct wm_view all[12] = {V("EVALSHA"), wm_view_of(tier->shas[script], SHA_BYTES), V("1"),
                               name};
-    memcpy(all + 4, args, count * sizeof *args);
+    WM_ASSERT(4 + count <= WM_COUNT_OF(all));
+    for (uint32_t i = 0; i < count; i++) {
+        all[4 + i] = args[i];
+    }
     for (int tries = 0;; tries++) {
         int err = redis_send(conn, all, 4 + count, diag);
         err = err ? err : redis_receive(conn, out, diag);

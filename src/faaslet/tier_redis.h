@@ -1,8 +1,8 @@
 /* tier_redis.h: the global tier on a Redis server that all nodes share (store/redis.h).
  *
- * Redis 6.2 or later. What lies there under which name: doc/format/state.md. Everything that must
- * be atomic is a script or a MULTI, so any number of nodes may use the server at a time. Time is
- * the server's.
+ * Redis 5 or later (tested with 7.0). What lies there under which name: doc/format/state.md.
+ * Everything that must be atomic is a script or a MULTI, so any number of nodes may use the server
+ * at a time. Time is the server's.
  *
  * What lasts is what Redis keeps: with "appendonly yes" an acknowledged change survives the end of
  * the process; with "appendfsync always" also that of the machine (with "everysec" its last second

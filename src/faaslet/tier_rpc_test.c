@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/test.h"
 #include "faaslet/tier_contract.h"
 #include "faaslet/tier_embedded.h"
@@ -337,6 +338,38 @@ TEST(requests_out_of_form_end_the_connection)
     }
 }
 
+TEST(failures_of_the_client_are_errors)
+{
+    (void)tier();
+    for (int kind = 0; kind < WM_FAULT_KINDS; kind++) {
+        bool fired = true;
+        for (uint64_t n = 1; fired; n++) {
+            struct link link;
+            uint8_t read[4] = "";
+            struct tier_range range = {0, 4, (uint8_t *)"data"};
+            REQUIRE(connect_link(&link, ""));
+            int fd = sealed_memfd(4096, F_SEAL_SHRINK);
+            wm_fault_arm((enum wm_fault_kind)kind, n);
+            int err = link.tier.ops->write(link.tier.self, KEY("faulty"), 4, &range, 1, 0, NULL);
+            range.bytes = read;
+            err = err ? err : link.tier.ops->read(link.tier.self, KEY("faulty"), &range, 1, NULL);
+            bool shared = !err && !(err = tier_rpc_share(&link.client, 9, fd, &read, 4096, NULL));
+            fired = wm_fault_fired((enum wm_fault_kind)kind);
+            wm_fault_arm((enum wm_fault_kind)kind, 0);
+            CHECK_INT(err == 0, ==, !fired);
+            (void)!tier_rpc_unshare(shared ? &link.client : &node.links[3].client, 9, NULL);
+            if (kind == WM_FAULT_ALLOC) { /* the connection goes on */
+                uint64_t bytes = 0;
+                err = link.tier.ops->size(link.tier.self, KEY("faulty"), &bytes, NULL);
+                CHECK(err == 0 || err == WM_E_NOT_FOUND);
+                CHECK(rpc_client_usable(link.rpc));
+            }
+            close(fd);
+            (void)disconnect(&link);
+        }
+    }
+}
+
 /* --- Long lists come in pages --- */
 
 static bool count_up(void *self, struct wm_view name, uint64_t number)
@@ -406,5 +439,6 @@ TEST_MAIN(TIER_CONTRACT_CASES(rpc), TEST_CASE(rpc_threads),
           TEST_CASE(ranges_in_a_shared_region_move_without_the_socket),
           TEST_CASE(what_cannot_be_shared_safely_is_refused),
           TEST_CASE(another_tenants_keys_are_out_of_reach), TEST_CASE(ranges_that_lie_do_no_harm),
-          TEST_CASE(requests_out_of_form_end_the_connection), TEST_CASE(pages_follow_each_other),
+          TEST_CASE(requests_out_of_form_end_the_connection),
+          TEST_CASE(failures_of_the_client_are_errors), TEST_CASE(pages_follow_each_other),
           TEST_CASE(done))

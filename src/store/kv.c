@@ -320,6 +320,17 @@ static int open_folder(struct kv *kv, struct wm_diag *diag)
     if (kv->dir_fd < 0) {
         return wm_diag_set(diag, -errno, "store: opening %s: %s", kv->path, wm_error_text(-errno));
     }
+    struct stat stat;
+    if (fstat(kv->dir_fd, &stat) != 0) {
+        return wm_diag_set(diag, -errno, "store: %s: %s", kv->path, wm_error_text(-errno));
+    }
+    /* LMDB trusts its file: who can write to it could make this process read anywhere. */
+    if (stat.st_uid != geteuid() || (stat.st_mode & (S_IWGRP | S_IWOTH))) {
+        return wm_diag_set(diag, WM_E_DENIED,
+                           "store: others may write to %s; it must belong to this user alone "
+                           "(chown, chmod go-w)",
+                           kv->path);
+    }
     return 0;
 }
 

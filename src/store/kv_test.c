@@ -336,7 +336,7 @@ TEST(what_was_acknowledged_survives_kill_9)
     kv_close(place.kv);
     for (int round = 0; round < 5; round++) {
         int ends[2];
-        uint32_t told[2], acknowledged = 0, lost = 0;
+        uint32_t told[2], first[2], acknowledged = 0, lost = 0;
         REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
         pid_t child = fork();
         if (child == 0) {
@@ -344,18 +344,20 @@ TEST(what_was_acknowledged_survives_kill_9)
             crash_child(place.path, ends[1]);
         }
         close(ends[1]);
+        REQUIRE(read(ends[0], first, sizeof first) == (ssize_t)sizeof first);
         usleep(50000 + 23000 * (unsigned)round);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         REQUIRE(reopen(&place, 0));
         struct kv_reader *reader;
         REQUIRE(kv_read_begin(place.kv, &reader, NULL) == 0);
-        while (read(ends[0], told, sizeof told) == (ssize_t)sizeof told) {
+        memcpy(told, first, sizeof told);
+        do {
             struct wm_view value;
             acknowledged++;
             lost += kv_get(reader, "crash", wm_view_of(told, sizeof told), &value) != 0 ||
                     value.len != 3000;
-        }
+        } while (read(ends[0], told, sizeof told) == (ssize_t)sizeof told);
         uint64_t entries = 0, twins = 0;
         CHECK_INT(kv_scan(reader, "crash", V(""), V(""), count_twin, &entries), ==, 0);
         CHECK_INT(kv_scan(reader, "twin", V(""), V(""), count_twin, &twins), ==, 0);
@@ -478,6 +480,79 @@ TEST(a_backup_is_a_store)
     leave(&place);
 }
 
+struct pair_writer {
+    struct kv *kv;
+    atomic_bool stop;
+    unsigned failed;
+};
+
+static void *write_pairs(void *self)
+{
+    struct pair_writer *writer = self;
+    static const uint8_t value[20000];
+    for (uint32_t i = 0; !atomic_load(&writer->stop); i++) {
+        struct kv_batch *batch;
+        struct wm_view key = wm_view_of(&i, sizeof i);
+        if (kv_batch_new(writer->kv, &batch) != 0) {
+            writer->failed++;
+            break;
+        }
+        int err = kv_put(batch, "crash", key, wm_view_of(value, sizeof value));
+        err = err ? err : kv_put(batch, "twin", key, V("twin"));
+        err = err ? err : i % 2 ? 0 : kv_remove(batch, "twin", wm_view_of("none", 4));
+        err = err ? (kv_batch_drop(batch), err) : kv_commit(batch, NULL);
+        writer->failed += err != 0;
+    }
+    return NULL;
+}
+
+TEST(a_backup_under_load_is_one_moment)
+{
+    struct place place, copy;
+    pthread_t thread;
+    REQUIRE(enter(&place, 0));
+    struct pair_writer writer = {.kv = place.kv};
+    REQUIRE(pthread_create(&thread, NULL, write_pairs, &writer) == 0);
+    for (int i = 0; i < 5; i++) {
+        uint64_t entries = 0, twins = 0;
+        struct kv_reader *reader;
+        usleep(10000);
+        copy = place;
+        snprintf(copy.path, sizeof copy.path, "%s/copy%d", place.root, i);
+        CHECK_INT(kv_backup(place.kv, copy.path, NULL), ==, 0);
+        if (!reopen(&copy, 0)) {
+            CHECK(false);
+            continue;
+        }
+        CHECK_INT(kv_read_begin(copy.kv, &reader, NULL), ==, 0);
+        CHECK_INT(kv_scan(reader, "crash", V(""), V(""), count_twin, &entries), ==, 0);
+        CHECK_INT(kv_scan(reader, "twin", V(""), V(""), count_twin, &twins), ==, 0);
+        CHECK_INT(entries, ==, twins);
+        kv_read_end(reader);
+        kv_close(copy.kv);
+    }
+    atomic_store(&writer.stop, true);
+    pthread_join(thread, NULL);
+    CHECK_INT(writer.failed, ==, 0);
+    leave(&place);
+}
+
+TEST(a_folder_that_others_may_write_to_is_refused)
+{
+    struct place place;
+    struct kv *kv;
+    struct wm_diag diag = WM_DIAG_INIT;
+    REQUIRE(enter(&place, 0));
+    kv_close(place.kv);
+    struct kv_config config = {place.path, 0, true};
+    CHECK(chmod(place.path, 0770) == 0);
+    CHECK_INT(kv_open(&config, &kv, &diag), ==, WM_E_DENIED);
+    CHECK(strstr(diag.text, "others may write to") != NULL);
+    CHECK(chmod(place.path, 0700) == 0);
+    REQUIRE(reopen(&place, 0));
+    leave(&place);
+}
+
 /* --- Failures --- */
 
 static int one_change(struct kv *kv)
@@ -535,4 +610,6 @@ TEST_MAIN(TEST_CASE(keeps_what_was_committed), TEST_CASE(refuses_keys_and_names_
           TEST_CASE(what_was_acknowledged_survives_kill_9),
           TEST_CASE(a_full_store_refuses_and_can_be_emptied),
           TEST_CASE(scans_in_order_from_a_key_within_a_prefix), TEST_CASE(a_backup_is_a_store),
+          TEST_CASE(a_backup_under_load_is_one_moment),
+          TEST_CASE(a_folder_that_others_may_write_to_is_refused),
           TEST_CASE(each_failure_leaves_the_store_as_it_was))
