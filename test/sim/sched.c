@@ -64,7 +64,7 @@ struct node {
     struct schedule *schedule;
     bool alive, draining;
     uint32_t epoch, running;
-    uint64_t drained_us, died_us;
+    uint64_t drained_us, died_us, booted_us;
     uint32_t available_at; /* in the available set */
 
     struct {
@@ -563,6 +563,7 @@ static void boot(struct sim *sim, uint32_t number)
     node->alive = true;
     node->draining = false;
     node->running = 0;
+    node->booted_us = sim->now_us;
     node->epoch++;
     struct schedule_known_config known = {
         .functions = SETS_KNOWN, .nodes = NODES_KNOWN, .look_ms = VIEW_US / 1000};
@@ -641,6 +642,10 @@ static void on_deliver(struct sim *sim, const struct event *event)
     bool told = sim->o.nodes <= HEARTBEAT_NODES;
     bool for_state = sim->functions[call->function].state_node == event->node;
     uint64_t known_us = 2 * VIEW_US + 1000 * DELAY_US;
+    uint32_t sender = call->path[call->length - 2];
+    if (sim->now_us - sim->nodes[sender].booted_us < known_us) {
+        told = false; /* it has just been started, and has heard nothing yet */
+    }
     if (!node->alive) {
         uint64_t dead_us = sim->now_us - node->died_us;
         if (dead_us > (told ? NOTICE_US + BEAT_US : TTL_MS * 1000) + known_us &&
