@@ -42,7 +42,7 @@
 #define BEAT_US 500000u
 #define NOTICE_US 1500000u
 #define DELAY_US 150u /* shortest; the mean is twice that */
-#define AWAY_US 3000000u
+#define AWAY_US 5000000u
 
 #define TTL_MS 3000u
 
@@ -64,7 +64,7 @@ struct node {
     struct schedule *schedule;
     bool alive, draining;
     uint32_t epoch, running;
-    uint64_t drained_us, died_us;
+    uint64_t drained_us, died_us, booted_us;
     uint32_t available_at; /* in the available set */
 
     struct {
@@ -451,9 +451,11 @@ static void start(struct sim *sim, uint32_t number, uint64_t id, uint32_t functi
         sim->warm_starts += !cold;
         sim->hops[call->length - 1]++;
         sim->waits[bucket_of(begins_us - call->arrived_us)]++;
-        if (sim->functions[function].state_node != NONE) {
+        uint32_t state_node = sim->functions[function].state_node;
+        if (state_node != NONE && sim->nodes[state_node].alive &&
+            !sim->nodes[state_node].draining) {
             sim->with_state++;
-            sim->at_state += sim->functions[function].state_node == number;
+            sim->at_state += state_node == number;
         }
     }
     /* The time is kept in `other`, so that the node learns what the call took. */
@@ -561,6 +563,7 @@ static void boot(struct sim *sim, uint32_t number)
     node->alive = true;
     node->draining = false;
     node->running = 0;
+    node->booted_us = sim->now_us;
     node->epoch++;
     struct schedule_known_config known = {
         .functions = SETS_KNOWN, .nodes = NODES_KNOWN, .look_ms = VIEW_US / 1000};
@@ -634,17 +637,26 @@ static void on_deliver(struct sim *sim, const struct event *event)
     if (!call || call->cut) {
         return;
     }
+    /* Heartbeats tell everybody; without them the sets do, but nothing says so of the state's node.
+     */
+    bool told = sim->o.nodes <= HEARTBEAT_NODES;
+    bool for_state = sim->functions[call->function].state_node == event->node;
     uint64_t known_us = 2 * VIEW_US + 1000 * DELAY_US;
+    uint32_t sender = call->path[call->length - 2];
+    if (sim->now_us - sim->nodes[sender].booted_us < known_us) {
+        told = false; /* it has just been started, and has heard nothing yet */
+    }
     if (!node->alive) {
-        if (sim->now_us - node->died_us > TTL_MS * 1000 + NOTICE_US + known_us) {
+        uint64_t dead_us = sim->now_us - node->died_us;
+        if (dead_us > (told ? NOTICE_US + BEAT_US : TTL_MS * 1000) + known_us &&
+            (told || !for_state)) {
             violation(sim, "a call is sent to node %u, long dead", event->node);
         }
         push(sim, message(sim),
              (struct event){.kind = BOUNCE, .node = event->node, .id = event->id});
         return;
     }
-    if (node->draining && sim->now_us - node->drained_us > known_us &&
-        sim->functions[call->function].state_node != event->node) {
+    if (node->draining && sim->now_us - node->drained_us > known_us && (told || !for_state)) {
         violation(sim, "a call is sent to node %u, which drains since %llu us", event->node,
                   (unsigned long long)(sim->now_us - node->drained_us));
     }
