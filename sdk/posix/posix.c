@@ -308,6 +308,46 @@ int getpagesize(void)
     return 65536; /* WebAssembly's */
 }
 
+/* Memory that only grows. wasi-libc's sbrk knows whole pages of 64 KiB only and aborts otherwise;
+ * malloc uses this one too. Where somebody else has grown the memory (a library, a shared region),
+ * the break goes on behind that. */
+
+#define WASM_PAGE 65536u
+
+static uintptr_t break_at, break_end;
+
+void *sbrk(intptr_t increment)
+{
+    uintptr_t size = __builtin_wasm_memory_size(0) * (uintptr_t)WASM_PAGE;
+    uintptr_t start = break_end == size ? break_at : size;
+    uintptr_t room = size - start;
+    if (increment < 0) {
+        errno = ENOMEM;
+        return (void *)-1;
+    }
+    if ((uintptr_t)increment > room) {
+        uintptr_t missing = (uintptr_t)increment - room;
+        uintptr_t pages = missing / WASM_PAGE + (missing % WASM_PAGE != 0);
+        if (__builtin_wasm_memory_grow(0, pages) == SIZE_MAX) {
+            errno = ENOMEM;
+            return (void *)-1;
+        }
+        size += pages * WASM_PAGE;
+    }
+    break_end = size;
+    break_at = start + (uintptr_t)increment;
+    return (void *)start;
+}
+
+int brk(void *end)
+{
+    uintptr_t now = (uintptr_t)sbrk(0);
+    if ((uintptr_t)end < now) {
+        return fail(ENOMEM); /* nothing is given back */
+    }
+    return sbrk((intptr_t)((uintptr_t)end - now)) == (void *)-1 ? -1 : 0;
+}
+
 /* Other processes: none. */
 
 pid_t fork(void)

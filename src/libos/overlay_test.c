@@ -344,8 +344,15 @@ TEST(open_directories_over_a_reset)
     CHECK_INT(libos_remove(root, "empty", true), ==, 0);
     CHECK_INT(make(removed, "f", "x"), ==, -LIBOS_ENOENT);
     CHECK_STR(listing(removed, ".", 9), "");
+    struct libos_file *file;
+    REQUIRE(libos_open(root, "own", LIBOS_READ | LIBOS_WRITE | LIBOS_APPEND, &file) == 0);
     CHECK_INT(libos_file_stat(removed, &stat), ==, 0);
     libos_overlay_reset(root);
+    /* A file goes on, for whoever still has it. */
+    CHECK_INT(put(file, "!"), ==, 1);
+    CHECK_INT(libos_file_seek(file, 0, LIBOS_SEEK_END), ==, 9);
+    CHECK_STR(content(root, "own"), "tenant's");
+    libos_file_put(file);
     CHECK_STR(listing(sub, ".", 9), "./ ../ deep ");
     CHECK_STR(content(sub, "deep"), "deep");
     CHECK_INT(append(sub, "deep", "er"), ==, 0);

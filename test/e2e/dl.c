@@ -17,6 +17,7 @@
 #include "port/machine.h"
 #include "wasi/wasi.h"
 #include "wasm/slot.h"
+#include "wasm/table.h"
 #include "wasm/typeid.h"
 
 static struct wm_diag diag = WM_DIAG_INIT;
@@ -80,6 +81,13 @@ static int lookup(void *self, struct wm_view path, struct dl_library *out)
         }
     }
     return WM_E_NOT_FOUND;
+}
+
+static uint32_t table_elems(struct wasm_instance *instance)
+{
+    struct wasm_extern table;
+    must(wasm_instance_export(instance, wm_view_str("__indirect_function_table"), &table), "table");
+    return wasm_table_size(table.table);
 }
 
 static long resident_kb(void)
@@ -173,6 +181,7 @@ int main(int argc, char **argv)
     long calls = strtol(argv[3], NULL, 10), begin_kb = 0;
     int64_t begin = test_now_ns();
     unsigned begin_files = 0, begin_types = 0;
+    uint32_t first_elems = 0;
     for (long i = 0; i < calls; i++) {
         struct wasm_slot *slot;
         struct wasm_extern run;
@@ -184,10 +193,14 @@ int main(int argc, char **argv)
         wasm_store_set_deadline(store, test_now_ns() + INT64_C(5000000000));
         enum wasm_trap trap = wasm_call(store, run.func, values);
         uint64_t bytes = wasm_memory_bytes(wasm_instance_memory(instance));
+        uint32_t elems = table_elems(instance);
         wasm_pool_put(pool, slot);
         dl_session_reset(guest.dl);
         must(wasm_memory_bytes(wasm_instance_memory(instance)) > bytes,
              "memory was not given back");
+        must(i == 0 ? 0 : table_elems(instance) != first_elems, "the table was not put back");
+        first_elems = table_elems(instance);
+        must(elems < first_elems, "the table is larger than it was in the call");
         if (i == calls - 1) {
             printf("%s %d\n", trap ? wasm_trap_text(trap) : "returned",
                    trap ? 0 : (int)values[0].i32);

@@ -9,7 +9,8 @@ nested=$(compile "$here/dl_nested.c" --shared)
 dl() { # CALLS WHAT [LIBRARY...]
     calls=$1 what=$2
     shift 2
-    timeout -k 5 120 "$build/test/dl" "$program" "${tier:-O0}" "$calls" "$what" "side=$side" \
+    # What a build with sanitizers frees, it keeps for a while.
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1 timeout -k 5 120 "$build/test/dl" "$program" "${tier:-O0}" "$calls" "$what" "side=$side" \
         "two=$side" "nested=$nested" "$@" >"$work/out" 2>"$work/err"
     status=$?
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,8 +140,28 @@ static void say_link(const char *path)
     }
 }
 
+/* Without a call between that may use memory itself. */
+static void breaks(void)
+{
+    bool ok[5];
+    char *start = sbrk(0);
+    char *first = sbrk(100);
+    ok[0] = first == start;
+    memset(first, 1, 100);
+    ok[1] = sbrk(0) == start + 100;
+    ok[2] = brk(start + 200000) == 0;
+    ok[3] = sbrk(0) == start + 200000;
+    memset(first, 2, 200000);
+    ok[4] = sbrk(1) == start + 200000;
+    void *block = malloc(300000); /* lives with it */
+    memset(block, 3, 300000);
+    printf("break: %d %d %d %d %d %d\n", ok[0], ok[1], ok[2], ok[3], ok[4], first[99]);
+    free(block);
+}
+
 static void fixed(void)
 {
+    breaks();
     save("f", "first", O_CREAT | O_EXCL);
     save("f", "again", O_CREAT | O_EXCL);
     save("f", "2nd", O_CREAT | O_TRUNC);

@@ -472,7 +472,25 @@ TEST(every_call_to_the_kernel_may_fail)
     close(server.fd);
 }
 
-TEST_MAIN(TEST_CASE(clients_talk), TEST_CASE(the_rule_is_asked_about_what_is_reached),
-          TEST_CASE(clients_only), TEST_CASE(nothing_unless_given), TEST_CASE(names),
-          TEST_CASE(refused_and_in_progress), TEST_CASE(waiting_ends_when_interrupted),
-          TEST_CASE(every_call_to_the_kernel_may_fail))
+TEST(every_allocation_may_fail)
+{
+    unsigned rounds = 0;
+    for (uint64_t n = 0; wm_fault_next(WM_FAULT_ALLOC, &n) && rounds < 100; rounds++) {
+        if (!start(true)) {
+            fake_guest_fini(&guest);
+            continue;
+        }
+        uint32_t rc = FAKE_CALL(&guest, "socket", 1, WASI_SOCK_STREAM, 0, OUT);
+        CHECK(rc == WASI_SUCCESS || (rc == WASI_NOMEM && wm_fault_fired(WM_FAULT_ALLOC)));
+        fake_guest_fini(&guest);
+    }
+    CHECK(rounds > 3 && rounds < 100);
+    int next = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_INT(next, <, 40); /* none was left open */
+    close(next);
+}
+
+TEST_MAIN(TEST_CASE(every_allocation_may_fail), TEST_CASE(clients_talk),
+          TEST_CASE(the_rule_is_asked_about_what_is_reached), TEST_CASE(clients_only),
+          TEST_CASE(nothing_unless_given), TEST_CASE(names), TEST_CASE(refused_and_in_progress),
+          TEST_CASE(waiting_ends_when_interrupted), TEST_CASE(every_call_to_the_kernel_may_fail))

@@ -31,6 +31,8 @@ pid_t getpgrp(void);
 char *getlogin(void);
 int gethostname(char *, size_t);
 int getpagesize(void);
+int brk(void *); /* the break only grows: lower than it is, ENOMEM */
+void *sbrk(intptr_t);
 int chown(const char *, uid_t, gid_t);
 int fchown(int, uid_t, gid_t);
 int lchown(const char *, uid_t, gid_t);
