@@ -68,5 +68,9 @@ wrong 14 bad_import "does not fit" '(import "elsewhere" "f" (func))'
 wrong 15 bad_memory "^returned -1" "$memory" '\0\023\010dylink.0\001\010\377\377\377\377\017\000\000\000'
 wrong 16 bad_table "^returned -1" "$table" '\0\023\010dylink.0\001\010\000\000\377\377\377\377\017\000'
 wrong 17 bad_start "^unreachable 0" '(func $f unreachable) (export "__wasm_call_ctors" (func $f))'
-wrong 18 bad_loop "^deadline passed 0" '(func $f (loop $l (br $l))) (start $f)'
+wrong 18 bad_own_memory "does not fit" '(memory 1 1000)'
+wrong 19 bad_own_table "does not fit" "$table (table 1 1000000 funcref)"
+wrong 20 bad_got "does not fit" '(import "GOT.func" "main_adds" (func)) (import "GOT.mem" "x" (global (mut i32)))'
+wrong 21 bad_ctors "^indirect call type mismatch" '(func $f (param i32)) (export "__wasm_call_ctors" (func $f))'
+wrong 22 bad_loop "^deadline passed 0" '(func $f (loop $l (br $l))) (start $f)'
 finish
