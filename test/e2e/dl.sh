@@ -30,6 +30,9 @@ dl 2 5
 check "dl: a call has a limit of libraries" is 0 "^returned 16$"
 dl 2 4
 check "dl: the next call finds nothing loaded" is 0 "^returned 0$"
+dl 0 0
+check "dl: each allocation and each call to the kernel fails once" is 0 "^memory: [1-9][0-9]+ rounds"
+sed 's/^/# /' "$work/out"
 dl 10000 0
 sed 's/^/# /' "$work/err"
 check "dl: 10,000 calls" is 0 "^returned 0$"
