@@ -36,7 +36,7 @@ sed 's/^/# /' "$work/out"
 dl 10000 0
 sed 's/^/# /' "$work/err"
 check "dl: 10,000 calls" is 0 "^returned 0$"
-flat() { awk '/ kB, / {exit !($1 < 1000 && $3 == 0 && $5 == 0)}' "$work/out"; }
+flat() { awk '/ kB, / {exit !($1 < 4000 && $3 == 0 && $5 == 0)}' "$work/out"; }
 check "dl: ...take no memory, descriptor or type" flat
 sed 's/^/# /' "$work/out"
 check "dl: an image cannot hold a library" is 0 "image: .*(another instance|imports)"
