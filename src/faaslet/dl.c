@@ -319,6 +319,14 @@ static int32_t look_at_program(struct dl_session *session, struct wasm_instance 
     return 0;
 }
 
+/* Memory and tables of its own would not be counted as the program's are. */
+static bool shares_everything(const struct wasm_object *object)
+{
+    const struct wasm_object_header *header = object->header;
+    return (header->memory_flags & 3) != 1 &&
+           WASM_OBJECT_COUNT(object, TABLES) == header->imported_tables;
+}
+
 static enum wasm_trap open_path(struct dl_session *session, struct wasm_caller *caller,
                                 struct wm_view path, int32_t *result)
 {
@@ -336,6 +344,9 @@ static enum wasm_trap open_path(struct dl_session *session, struct wasm_caller *
         return WASM_TRAP_NONE;
     }
     *result = error_of(session->config.lookup(session->config.self, path, &found));
+    if (*result == 0 && !shares_everything(found.object)) {
+        *result = -WASI_NOEXEC;
+    }
     if (*result == 0 && !session->program) {
         *result = look_at_program(session, caller->instance); /* nothing else runs yet */
     }

@@ -1,7 +1,8 @@
 /* dl.c: calls of a program that loads libraries, each from one image, as a node makes them.
  *
  *     dl MODULE TIER CALLS WHAT NAME=LIBRARY...    CALLS calls of run(WHAT); the last one's result
- * is printed, then how much memory the process has taken since the hundredth call
+ * is printed, then how much memory the process has taken since the hundredth call. CALLS 0: run(0)
+ * while memory and the kernel fail
  *
  * Test code: what fails ends it, status 1. */
 #include <dirent.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "common/engine.h"
 #include "faaslet/dl.h"
 #include "libos/libos.h"
@@ -152,6 +154,42 @@ static void check_refused(const struct wasm_object *object)
     printf("%s\n", wm_diag_text(&why));
 }
 
+static enum wasm_trap call_once(struct wasm_pool *pool, struct wasm_image *image,
+                                enum wm_fault_kind kind, uint64_t nth, bool *fired,
+                                uint32_t *result)
+{
+    struct wasm_slot *slot;
+    struct wasm_extern run;
+    union wasm_value values[1] = {{.i32 = 0}};
+    must(wasm_pool_take(pool, image, resolve, NULL, &slot, &diag), "slot");
+    struct wasm_instance *instance = wasm_slot_instance(slot);
+    must(wasm_instance_export(instance, wm_view_str("run"), &run), "run");
+    wm_fault_arm(kind, nth);
+    enum wasm_trap trap = wasm_call(wasm_instance_store(instance), run.func, values);
+    *fired = wm_fault_fired(kind);
+    wm_fault_arm(kind, 0);
+    wasm_pool_put(pool, slot);
+    dl_session_reset(guest.dl);
+    *result = values[0].i32;
+    return trap;
+}
+
+/* The n-th allocation, then the n-th call to the kernel, fails while libraries are loaded: the call
+ * says so or ends, and the next one is as any. */
+static void fail_in_turn(struct wasm_pool *pool, struct wasm_image *image)
+{
+    for (enum wm_fault_kind kind = WM_FAULT_ALLOC; kind < WM_FAULT_KINDS; kind++) {
+        bool fired = true, ignored;
+        uint32_t result, rounds = 0;
+        for (uint64_t n = 1; fired && n < 1000; n++, rounds++) {
+            enum wasm_trap trap = call_once(pool, image, kind, n, &fired, &result);
+            must(fired ? 0 : trap || result, "no fault, and yet it failed");
+            must(call_once(pool, image, kind, 0, &ignored, &result) || result, "after a fault");
+        }
+        printf("%s: %u rounds\n", kind == WM_FAULT_ALLOC ? "memory" : "kernel", rounds - 1);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 5 || test_tier_of(argv[2]) < 0) {
@@ -211,6 +249,9 @@ int main(int argc, char **argv)
             begin_types = wasm_typeid_count();
             begin = test_now_ns();
         }
+    }
+    if (calls == 0) {
+        fail_in_turn(pool, image);
     }
     if (calls > 101) {
         printf("%ld kB, %d descriptors, %d types more\n", resident_kb() - begin_kb,

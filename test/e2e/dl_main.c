@@ -77,9 +77,10 @@ static int with_side(const char *name)
 
 EXPORT(run) int run(int what)
 {
-    static const char *const bad[] = {"bad_type",  "bad_segment", "bad_elem",
-                                      "bad_data",  "bad_import",  "bad_memory",
-                                      "bad_table", "bad_start",   "bad_loop"};
+    static const char *const bad[] = {"bad_type",       "bad_segment",   "bad_elem",  "bad_data",
+                                      "bad_import",     "bad_memory",    "bad_table", "bad_start",
+                                      "bad_own_memory", "bad_own_table", "bad_got",   "bad_ctors",
+                                      "bad_loop"};
     char path[32];
     switch (what) {
     case 0: return everything();
