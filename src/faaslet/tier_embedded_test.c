@@ -303,10 +303,11 @@ TEST(a_tenant_has_no_more_than_its_quota)
     CHECK_INT(ops->add(self, LIMITED("c"), 1, &now, NULL), ==, 0);
     CHECK_INT(ops->lock(self, LIMITED("k"), &lock, 1000, 0, NULL), ==, WM_E_LIMIT);
     CHECK_INT(ops->append(self, LIMITED("l"), V("0123456789"), &index, NULL), ==, 0);
-    CHECK_INT(index, ==, 1);
+    CHECK_INT(ops->append(self, LIMITED("l"), V("0123456789"), &index, NULL), ==, 0);
+    CHECK_INT(index, ==, 2);
     CHECK_INT(ops->append(self, LIMITED("l"), V("0123456789"), &index, NULL), ==, WM_E_LIMIT);
     CHECK_INT(ops->appended_count(self, LIMITED("l"), &count, NULL), ==, 0);
-    CHECK_INT(count, ==, 2);
+    CHECK_INT(count, ==, 3);
     place.quota = 1; /* who has too much may still give it back */
     CHECK_INT(ops->clear_appended(self, LIMITED("l"), NULL), ==, 0);
     CHECK_INT(usage(&place), ==, 9256 + 256);
@@ -325,6 +326,35 @@ TEST(a_tenant_has_no_more_than_its_quota)
 }
 
 /* --- Large values, restarts, failures --- */
+
+TEST(a_full_store_can_be_emptied)
+{
+    struct place place;
+    static uint8_t data[300000];
+    char key[16];
+    unsigned count = 0;
+    int err = 0;
+    REQUIRE(enter(&place, false));
+    stop(&place);
+    struct kv_config config = {place.path, 4 << 20, true};
+    REQUIRE(kv_open(&config, &place.kv, NULL) == 0);
+    struct tier_embedded_config embedded = {.kv = place.kv};
+    REQUIRE(tier_embedded_new(&embedded, &place.tier, NULL) == 0);
+    struct tier_range range = {0, sizeof data, data};
+    for (; count < 100 && !err; count++) {
+        snprintf(key, sizeof key, "k%u", count);
+        err = place.tier.ops->write(place.tier.self, KEY(key), sizeof data, &range, 1, 0, NULL);
+    }
+    CHECK_INT(err, ==, WM_E_LIMIT);
+    CHECK_INT(count, >, 5);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        CHECK_INT(place.tier.ops->remove(place.tier.self, KEY(key), NULL), ==, 0);
+    }
+    CHECK_INT(place.tier.ops->write(place.tier.self, KEY("k"), sizeof data, &range, 1, 0, NULL), ==,
+              0);
+    leave(&place);
+}
 
 TEST(values_last)
 {
@@ -400,5 +430,5 @@ TEST_MAIN(TIER_CONTRACT_CASES(embedded), TEST_CASE(embedded_threads),
           TEST_CASE(a_restart_grants_nothing_twice),
           TEST_CASE(a_writer_among_readers_gets_its_turn),
           TEST_CASE(one_who_gives_up_leaves_the_queue),
-          TEST_CASE(a_tenant_has_no_more_than_its_quota), TEST_CASE(values_last),
-          TEST_CASE(a_failure_changes_nothing))
+          TEST_CASE(a_tenant_has_no_more_than_its_quota), TEST_CASE(a_full_store_can_be_emptied),
+          TEST_CASE(values_last), TEST_CASE(a_failure_changes_nothing))

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +247,53 @@ TEST(a_server_that_was_killed_has_kept_what_it_acknowledged)
     CHECK_INT(bytes, ==, 1);
 }
 
+struct pusher {
+    const struct tier *tier;
+    uint64_t pushed, appended; /* last one that was acknowledged, and how many were */
+};
+
+static void *push_on(void *self)
+{
+    struct pusher *pusher = self;
+    const struct tier *at = pusher->tier;
+    uint64_t next = pusher->pushed + 1, index;
+    while (write_text(at, "pushed", sizeof next, &next, sizeof next) == 0) {
+        pusher->pushed = next++;
+        if (at->ops->append(at->self, KEY("pushed"), V("element"), &index, NULL) != 0) {
+            break;
+        }
+        pusher->appended++;
+    }
+    return NULL;
+}
+
+TEST(kills_at_any_time_lose_nothing_acknowledged)
+{
+    struct pusher pusher = {.tier = tier()};
+    const struct tier *at = tier();
+    for (int round = 0; round < 6; round++) {
+        pthread_t thread;
+        uint64_t value = 0, count = 0, pushed = pusher.pushed;
+        struct tier_range range = {0, sizeof value, (uint8_t *)&value};
+        REQUIRE(pthread_create(&thread, NULL, push_on, &pusher) == 0);
+        usleep(100000 + 17000 * (unsigned)round);
+        end(&common);
+        pthread_join(thread, NULL);
+        CHECK_INT(pusher.pushed, >, pushed);
+        run(&common, "yes", "");
+        for (int i = 0; i < 400 && at->ops->read(at->self, KEY("pushed"), &range, 1, NULL) != 0;
+             i++) {
+            usleep(10000);
+        }
+        CHECK(value == pusher.pushed || value == pusher.pushed + 1);
+        CHECK_INT(at->ops->appended_count(at->self, KEY("pushed"), &count, NULL), ==, 0);
+        CHECK_INT(count, >=, pusher.appended);
+        CHECK_INT(count, <=, pusher.appended + 1);
+        pusher.pushed = value; /* what was not acknowledged, but done, counts from here on */
+        pusher.appended = count;
+    }
+}
+
 TEST(says_what_is_wrong_with_the_persistence)
 {
     static const struct {
@@ -392,6 +440,7 @@ int main(int argc, char **argv)
         TEST_CASE(many_keys_are_listed_in_order),
         TEST_CASE(a_waiting_writer_keeps_new_readers_out),
         TEST_CASE(a_server_that_was_killed_has_kept_what_it_acknowledged),
+        TEST_CASE(kills_at_any_time_lose_nothing_acknowledged),
         TEST_CASE(says_what_is_wrong_with_the_persistence),
         TEST_CASE(answers_out_of_form_are_refused),
         TEST_CASE(a_silent_server_does_not_hold_anybody_up),

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/alloc.h"
 #include "base/arith.h"
@@ -92,7 +94,12 @@ void tier_regions_free(struct tier_regions *regions)
 static int check_memfd(int memfd, uint64_t bytes, struct wm_diag *diag)
 {
     struct stat stat;
+    struct statfs system;
     int seals = fcntl(memfd, F_GET_SEALS);
+    /* Huge pages can run out, and touching one that is not there is a bus error. */
+    if (fstatfs(memfd, &system) != 0 || system.f_type != TMPFS_MAGIC) {
+        return wm_diag_set(diag, WM_E_DENIED, "shared region: not a memfd of ordinary pages");
+    }
     if (seals < 0 || !(seals & F_SEAL_SHRINK)) {
         return wm_diag_set(diag, WM_E_DENIED,
                            "shared region: not a memfd that is sealed against shrinking");

@@ -1,9 +1,10 @@
 /* tier_regions.h: memory that a worker and its node both map, so that state moves without a socket.
  *
  * The node's side (struct tier_regions, one for each worker, used by all its connections): a worker
- * passes a memfd once, under a number of its choice; it is mapped here when it cannot shrink (the
- * seal F_SEAL_SHRINK: a hostile worker could else turn our reads into bus errors) and is as large
- * as said. Its content may change at any time under our hands: it is copied, never judged.
+ * passes a memfd once, under a number of its choice; it is mapped here when it is as large as said,
+ * cannot shrink (the seal F_SEAL_SHRINK) and is not of huge pages: a hostile worker could else turn
+ * our reads into bus errors. Its content may change at any time under our hands: it is copied,
+ * never judged.
  *
  * The worker's side (struct tier_shares, likewise): which of its addresses lie in which region.
  *

@@ -200,6 +200,12 @@ TEST(what_cannot_be_shared_safely_is_refused)
     static uint8_t place[4][1 << 20];
     int ok = sealed_memfd(1 << 20, F_SEAL_SHRINK), unsealed = sealed_memfd(1 << 20, 0);
     int growing = sealed_memfd(1 << 20, F_SEAL_GROW), file = open("/proc/self/exe", O_RDONLY);
+    int huge = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+    if (huge >= 0) {
+        CHECK(ftruncate(huge, 2 << 20) == 0 && fcntl(huge, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+        CHECK_INT(tier_rpc_share(client, 1, huge, place[0], 1 << 20, NULL), ==, WM_E_DENIED);
+        close(huge);
+    }
     int constant = sealed_memfd(1 << 20, F_SEAL_SHRINK | F_SEAL_WRITE);
     CHECK_INT(tier_rpc_share(client, 1, unsealed, place[0], 1 << 20, &diag), ==, WM_E_DENIED);
     CHECK_STR(diag.text, "shared region: not a memfd that is sealed against shrinking");

@@ -16,9 +16,9 @@
  * that is why an update function may run twice.
  *
  * Room. Even a removal needs new pages (LMDB never overwrites a page in use), so a map that is full
- * to the last page could not be emptied. Hence puts are counted and refused before the end of
- * bytes_max, and the map is SLACK larger, for removals and for what the count does not see (inner
- * pages, partly filled ones). */
+ * to the last page could not be emptied. Hence puts are counted and, unless they replace something
+ * as large, refused before the end of bytes_max, and the map is SLACK larger, for removals and for
+ * what the count does not see (inner pages, partly filled ones). */
 #include "store/kv.h"
 
 #include <errno.h>
@@ -529,6 +529,15 @@ static uint64_t cost_of(const struct kv *kv, uint64_t key_bytes, uint64_t value_
     return bytes <= page / 2 ? bytes : (bytes + page - 1) / page * page;
 }
 
+/* Is there a value already, as large as the new one? Then the file does not grow for good. */
+static bool replaces(struct kv_update *update, const struct table *table, struct wm_view key,
+                     size_t value_bytes)
+{
+    MDB_val mdb_key = val_of(key), present;
+    return mdb_get(update->txn, table->dbi, &mdb_key, &present) == 0 &&
+           present.mv_size >= value_bytes;
+}
+
 int kv_update_put(struct kv_update *update, const char *name, struct wm_view key,
                   struct wm_view value)
 {
@@ -544,10 +553,11 @@ int kv_update_put(struct kv_update *update, const char *name, struct wm_view key
         return note(update, -EAGAIN);
     }
     uint64_t bytes = cost_of(update->kv, key.len, value.len);
-    if (bytes > *update->room) {
+    if (bytes <= *update->room) {
+        *update->room -= bytes;
+    } else if (!replaces(update, table, key, value.len)) {
         return note(update, WM_E_LIMIT);
     }
-    *update->room -= bytes;
     return note(update, wm_fault_here(WM_FAULT_IO)
                             ? -EIO
                             : code_of(mdb_put(update->txn, table->dbi, &mdb_key, &mdb_value, 0)));

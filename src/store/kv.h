@@ -8,11 +8,11 @@
  *
  * LMDB's limits: a key of 1 to KV_KEY_BYTES_MAX bytes, else WM_E_INVALID; bytes_max, which costs
  * address space and nothing else, since the file grows as it is filled: a commit that would go
- * beyond fails with WM_E_LIMIT, and removing makes room again; 4,096 readers at a time; one process
- * per folder (-EBUSY: a second one is refused by a lock, whose holder diag names). A folder on a
- * network file system is not supported, and one that belongs to others, or that others may write
- * to, is refused (WM_E_DENIED): LMDB believes what its file says. When the disk fails, the store
- * may refuse everything with -EIO until it is opened anew.
+ * beyond fails with WM_E_LIMIT; removing still works then, and makes room again; 4,096 readers at a
+ * time; one process per folder (-EBUSY: a second one is refused by a lock, whose holder diag
+ * names). A folder on a network file system is not supported, and one that belongs to others, or
+ * that others may write to, is refused (WM_E_DENIED): LMDB believes what its file says. When the
+ * disk fails, the store may refuse everything with -EIO until it is opened anew.
  *
  * Large values waste space when they are changed in part: keep them in chunks (tier_embedded.c).
  *

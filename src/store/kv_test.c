@@ -390,6 +390,12 @@ TEST(a_full_store_refuses_and_can_be_emptied)
     CHECK(strstr(diag.text, "it is full (4194304 bytes); remove something") != NULL);
     CHECK_INT(count, >, 50);
     CHECK_INT(kv_bytes(place.kv), <=, (4 << 20) + (1 << 20));
+    uint32_t some = 3; /* what is there may be changed */
+    for (int i = 0; i < 50; i++) {
+        CHECK_INT(kv_put_one(place.kv, "t", wm_view_of(&some, sizeof some),
+                             wm_view_of(value, sizeof value - (size_t)i), &diag),
+                  ==, 0);
+    }
     for (int round = 0; round < 3; round++) { /* room comes back, however often */
         for (uint32_t i = 0; i < count; i++) {
             struct kv_batch *batch;
