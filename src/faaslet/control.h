@@ -46,6 +46,7 @@ enum function_kind {
     FUNCTION_COMMAND,   /* exports _start: a plain WASI program */
     FUNCTION_FAASLET,   /* exports faaslet_main */
     FUNCTION_SUSPENDED, /* a command frozen where it first reads its input */
+    FUNCTION_LIBRARY, /* is loaded by others (dl.h), never called; its second file is the module */
     FUNCTION_KINDS,
 };
 

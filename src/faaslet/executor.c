@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "crypto/hash.h"
+#include "faaslet/dl.h"
 #include "faaslet/executor_internal.h"
 #include "host/file.h"
 #include "host/process.h"
@@ -295,6 +296,10 @@ static void run_call(struct executor *executor, struct faaslet_call *call, uint3
     chained_drop_all(call);
     faaslet_end(faaslet);
     wasm_pool_put(executor->pool, slot);
+    dl_session_reset(faaslet->guest.dl); /* its instances went with the reset */
+    while (call->library_count > 0) {
+        function_put(call->libraries[--call->library_count]);
+    }
     executor->calls++;
 }
 
@@ -490,11 +495,34 @@ int executor_chain(struct faaslet_call *call, const char *name, uint32_t func_id
     } else {
         function = function_ref(call->function);
     }
+    if (rc == 0 && function->kind == FUNCTION_LIBRARY) {
+        function_put(function);
+        return -ENOEXEC;
+    }
     rc = rc ? rc : new_chained(call, function, func_idx, input, out);
     if (rc == 0) {
         queue_push(executors, *out);
     }
     return rc;
+}
+
+int executor_library(struct faaslet_call *call, const char *name, const struct function **out)
+{
+    struct function *found;
+    if (call->library_count == FAASLET_LIBRARIES_MAX) {
+        return -ENOMEM;
+    }
+    int rc = executors_find_name(call->executor, call->function->tenant, name, &found);
+    if (rc != 0) {
+        return rc;
+    }
+    if (found->kind != FUNCTION_LIBRARY) {
+        function_put(found);
+        return -ENOEXEC;
+    }
+    call->libraries[call->library_count++] = found;
+    *out = found;
+    return 0;
 }
 
 static int wait_chained(struct faaslet_call *call, struct chained *chained, uint32_t timeout_ms,

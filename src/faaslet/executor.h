@@ -72,6 +72,9 @@ WM_MUST_CHECK int executor_chain(struct faaslet_call *call, const char *name, ui
  */
 WM_MUST_CHECK int executor_await(struct faaslet_call *call, struct chained *chained,
                                  uint32_t timeout_ms, struct wasm_store *store);
+/* A library of the call's tenant; the call holds a reference until its slot was reset. */
+WM_MUST_CHECK int executor_library(struct faaslet_call *call, const char *name,
+                                   const struct function **out);
 /* Around anything that may wait: another executor may be started meanwhile. */
 void executor_block_begin(struct executor *executor);
 void executor_block_end(struct executor *executor);

@@ -9,7 +9,10 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "faaslet/chain.h"
+#include "faaslet/dl.h"
 #include "faaslet/egress.h"
+#include "faaslet/executor.h"
+#include "faaslet/http_session.h"
 #include "faaslet/state.h"
 #include "faaslet/streams.h"
 #include "host/file.h"
@@ -19,6 +22,8 @@
 #include "port/machine.h"
 #include "wasm/store.h"
 #include "wasm/suspend.h"
+
+#define CALL_NAME_BYTES 256u
 
 bool faaslet_call_output(struct faaslet_call *call, const void *bytes, uint32_t len)
 {
@@ -66,6 +71,25 @@ void faaslet_thread_fini(struct faaslet_thread *thread)
     wasi_scratch_free(&thread->os, thread->scratch);
 }
 
+/* A library of the tenant, by the name that it was uploaded under. */
+static int find_library(void *self, struct wm_view path, struct dl_library *out)
+{
+    struct faaslet *faaslet = self;
+    struct faaslet_call *call = faaslet->guest.call;
+    char name[CALL_NAME_BYTES];
+    if (!call || !call->executor || path.len == 0 || path.len >= sizeof name) {
+        return -ENOENT;
+    }
+    memcpy(name, path.ptr, path.len);
+    name[path.len] = 0;
+    const struct function *library;
+    int rc = executor_library(call, name, &library);
+    if (rc == 0) {
+        *out = (struct dl_library){library->object, library->dylink};
+    }
+    return rc;
+}
+
 int faaslet_new(struct faaslet_thread *thread, uint64_t files_bytes, struct faaslet **out,
                 struct wm_diag *diag)
 {
@@ -80,6 +104,14 @@ int faaslet_new(struct faaslet_thread *thread, uint64_t files_bytes, struct faas
         struct libos_overlay_config config = {
             .lowers = &thread->files, .lower_count = 1, .upper = {.bytes = files_bytes}};
         rc = libos_overlay_new(&thread->os, &config, &faaslet->root);
+    }
+    rc = rc ? rc : http_session_new(&faaslet->guest.http);
+    if (rc == 0) {
+        struct dl_config config = {.self = faaslet,
+                                   .lookup = find_library,
+                                   .resolve = faaslet_resolve,
+                                   .resolve_self = faaslet};
+        rc = dl_session_new(&config, &faaslet->guest.dl);
     }
     if (rc == 0 && thread->local) {
         rc = state_session_new(thread->local, &faaslet->guest.state, diag);
@@ -114,6 +146,8 @@ void faaslet_free(struct faaslet *faaslet)
     if (faaslet) {
         wasi_free(faaslet->wasi);
         state_session_free(faaslet->guest.state);
+        http_session_free(faaslet->guest.http);
+        dl_session_free(faaslet->guest.dl);
         libos_file_put(faaslet->root);
         faaslet_streams_free(faaslet->streams);
         function_put(faaslet->function);
@@ -137,7 +171,8 @@ int faaslet_resolve(void *self, struct wm_view module, struct wm_view name,
                     enum wasm_extern_kind kind, struct wasm_extern *out)
 {
     static const struct faaslet_host_table *const tables[] = {
-        &faaslet_call_funcs, &faaslet_chain_funcs, &faaslet_state_funcs};
+        &faaslet_call_funcs, &faaslet_chain_funcs, &faaslet_state_funcs, &faaslet_dl_funcs,
+        &faaslet_http_funcs};
     struct faaslet *faaslet = self;
     if (kind == WASM_EXTERN_FUNC && wm_view_eq_str(module, "faaslet")) {
         *out = (struct wasm_extern){.kind = kind, .host_env = &faaslet->guest};
@@ -175,6 +210,7 @@ void faaslet_end(struct faaslet *faaslet)
     if (faaslet->guest.state) {
         state_session_end(faaslet->guest.state);
     }
+    http_session_end(faaslet->guest.http);
     faaslet_streams_end(faaslet->streams);
     /* What the call opened is closed here and not at the next call's start. */
     wasi_reset(faaslet->wasi, NULL, NULL);

@@ -23,6 +23,7 @@ struct chained;
 
 #define FAASLET_MESSAGE_BYTES 256u
 #define FAASLET_HEADERS_BYTES 16384u
+#define FAASLET_LIBRARIES_MAX 16u
 #define FAASLET_LOG_BYTES_MAX 65536u /* of one call */
 
 struct faaslet_call {
@@ -46,6 +47,8 @@ struct faaslet_call {
     struct executor *executor; /* NULL: while a Proto-Faaslet is made */
     struct chained *children;
     uint32_t child_count;
+    struct function *libraries[FAASLET_LIBRARIES_MAX]; /* references, until the slot was reset */
+    uint32_t library_count;
     int64_t deadline_ns;
     /* Result. */
     enum call_end end;

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "host/file.h"
 #include "port/machine.h"
+#include "wasm/module.h"
 #include "wasm/suspend.h"
 
 uint32_t function_export(const struct wasm_object *object, const char *name, const char *results)
@@ -95,9 +98,26 @@ static const char *kind_name(enum function_kind kind)
     case FUNCTION_COMMAND: return "command";
     case FUNCTION_FAASLET: return "faaslet";
     case FUNCTION_SUSPENDED: return "suspended";
+    case FUNCTION_LIBRARY: return "library";
     case FUNCTION_KINDS: break;
     }
     return "unknown";
+}
+
+/* What the module says of itself for being loaded; the object does not keep it. */
+static int read_dylink(struct function *function, int module_fd, struct wm_diag *diag)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = lseek(module_fd, 0, SEEK_SET) < 0
+                 ? -errno
+                 : host_file_read_all(module_fd, WASM_MODULE_BYTES_MAX, &bytes, &len);
+    if (rc != 0) {
+        return wm_diag_set(diag, rc, "%s: its module: %s", function->name, wm_error_text(rc));
+    }
+    rc = dylink_parse(wm_view_of(bytes, len), &function->dylink, diag);
+    wm_free(bytes);
+    return rc;
 }
 
 static int find_entries(struct function *function, struct wm_diag *diag)
@@ -152,10 +172,13 @@ int function_new(const struct control_message *message, int object_fd, int image
     if (rc == 0) {
         rc = wasm_object_open(object_fd, &function->object, diag);
     }
-    if (rc == 0) {
+    function->main_idx = function->restored_idx = UINT32_MAX;
+    if (rc == 0 && function->kind == FUNCTION_LIBRARY) {
+        rc = read_dylink(function, image_fd, diag);
+    } else if (rc == 0) {
         rc = find_entries(function, diag);
     }
-    if (rc == 0 && image_fd >= 0) {
+    if (rc == 0 && image_fd >= 0 && function->kind != FUNCTION_LIBRARY) {
         rc = wasm_image_read(image_fd, function->object, &function->image, diag);
         if (rc == 0) {
             wasm_image_limit_memory(function->image, function->limits.memory_bytes);

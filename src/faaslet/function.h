@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "faaslet/control.h"
+#include "faaslet/dylink.h"
 #include "libos/libos.h"
 #include "wasi/wasi.h"
 #include "wasm/slot.h"
@@ -26,6 +27,7 @@ struct function {
     struct libos os;                 /* owner of the strings' memory */
     struct wasi_strings *args, *env; /* args[0] is the name */
     char **secrets;                  /* "NAME=value"; NULL-terminated; wiped when freed */
+    struct dylink dylink;            /* of a library */
     /* Function indices; UINT32_MAX: it has none. */
     uint32_t main_idx, restored_idx;
 };

@@ -19,6 +19,7 @@
 #include "node/calls_internal.h"
 #include "node/log.h"
 #include "node/map.h"
+#include "node/outbound.h"
 
 #define RETRIES_MAX 2u
 #define DEFAULT_RUNNING 256u
@@ -332,6 +333,10 @@ static void admit(struct entry *entry, const struct call_request *request)
         refuse(entry, CALL_END_NOT_FOUND, 0, "there is no such function: upload it first");
         return;
     }
+    if (entry->work.version->kind == FUNCTION_LIBRARY) {
+        refuse(entry, CALL_END_REFUSED, 0, "a library is loaded by functions, not called");
+        return;
+    }
     if (request->depth > CALL_DEPTH_MAX) {
         refuse(entry, CALL_END_REFUSED, 0, "calls are chained too deeply");
         return;
@@ -486,7 +491,8 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
     /* Ids of this run of the node: 22 random bits, apart from those of workers by bit 62. */
     wm_random_bytes((uint8_t *)&random, sizeof random);
     calls->id_prefix = UINT64_C(1) << 62 | (uint64_t)(random >> 10) << 40;
-    int rc = calls_records_open(calls, diag);
+    int rc = outbound_init(diag);
+    rc = rc ? rc : calls_records_open(calls, diag);
     rc = rc ? rc : cluster_open(node, &calls->cluster, diag);
     rc = rc ? rc : global_open(node, calls->cluster, &calls->global, diag);
     rc = rc ? rc : workers_open(node, &calls->workers, diag);

@@ -15,7 +15,7 @@
 #define LATEST "latest"
 #define SECRET_HEX_MAX (2 * (CATALOGUE_SECRET_BYTES_MAX + WM_SEAL_EXTRA_BYTES))
 
-static const char *const kind_names[] = {"command", "faaslet", "suspended"};
+static const char *const kind_names[] = {"command", "faaslet", "suspended", "library"};
 
 const char *function_kind_text(enum function_kind kind)
 {
@@ -631,7 +631,8 @@ int catalogue_add_version(struct catalogue *catalogue, const struct function_ver
     if (err) {
         function_version_put(fresh);
     }
-    err = err || library ? err : set_alias(function, LATEST, like.version);
+    (void)library; /* its kind says so; `latest` is what dl_open means by its name */
+    err = err ? err : set_alias(function, LATEST, like.version);
     if (err) {
         entry_free(&function->entry);
         return wm_diag_default(diag, err, "catalogue");

@@ -22,19 +22,30 @@ void objects_options(bool fuel, struct wasm_options *out)
                                  .lines = true};
 }
 
-static int compile(const struct node *node, struct wasm_cache *cache, const uint8_t sha256[32],
-                   const struct wasm_options *options, struct wm_diag *diag)
+int objects_open_module(const struct node *node, const uint8_t module_sha256[32], int *fd,
+                        struct wm_diag *diag)
 {
     char name[NODE_FILE_NAME_BYTES];
-    node_file_name(name, NODE_MODULES, sha256);
-    int module = openat(node->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (module < 0) {
+    node_file_name(name, NODE_MODULES, module_sha256);
+    *fd = openat(node->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0) {
         int rc = -errno;
         return wm_diag_set(diag, rc, "module: its file is gone from the data folder: %s",
                            wm_error_text(rc));
     }
+    return 0;
+}
+
+static int compile(const struct node *node, struct wasm_cache *cache, const uint8_t sha256[32],
+                   const struct wasm_options *options, struct wm_diag *diag)
+{
+    int module;
+    int rc = objects_open_module(node, sha256, &module, diag);
+    if (rc != 0) {
+        return rc;
+    }
     int object = memfd_create("object", MFD_CLOEXEC);
-    int rc = object < 0 ? wm_diag_set(diag, -errno, "object: %s", wm_error_text(-errno)) : 0;
+    rc = object < 0 ? wm_diag_set(diag, -errno, "object: %s", wm_error_text(-errno)) : 0;
     if (rc == 0) {
         struct wasm_compile_job job = {
             .module_fd = module, .object_fd = object, .options = *options};

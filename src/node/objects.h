@@ -18,6 +18,9 @@ void objects_options(bool fuel, struct wasm_options *out);
 /* The object of a module in modules/; only_cached: WM_E_NOT_FOUND rather than compile. */
 WM_MUST_CHECK int objects_open(const struct node *node, const uint8_t module_sha256[32], bool fuel,
                                bool only_cached, int *fd, struct wm_diag *diag);
+/* The module itself. */
+WM_MUST_CHECK int objects_open_module(const struct node *node, const uint8_t module_sha256[32],
+                                      int *fd, struct wm_diag *diag);
 /* The Proto-Faaslet, proved to have the SHA-256 that its version names. WM_E_FORGED. */
 WM_MUST_CHECK int objects_open_image(const struct node *node,
                                      const struct function_version *version, int *fd,

@@ -72,10 +72,14 @@ static int choose_kind(const struct wasm_object *object, enum prepare_kind asked
     bool faaslet = wasm_object_export_find(object, wm_view_str("faaslet_main")) != NULL;
     bool command = wasm_object_export_find(object, wm_view_str("_start")) != NULL;
     const char *missing = NULL;
+    if (library) {
+        version->kind = FUNCTION_LIBRARY;
+        return 0;
+    }
     switch (asked) {
     case PREPARE_AUTO:
         version->kind = faaslet ? FUNCTION_FAASLET : FUNCTION_COMMAND;
-        missing = faaslet || command || library ? NULL : "neither faaslet_main nor _start";
+        missing = faaslet || command ? NULL : "neither faaslet_main nor _start";
         break;
     case PREPARE_FAASLET:
         version->kind = FUNCTION_FAASLET;

@@ -20,10 +20,13 @@
 #include "base/error.h"
 #include "faaslet/call_rpc.h"
 #include "faaslet/executor.h"
+#include "faaslet/http_session.h"
 #include "faaslet/rpc.h"
 #include "faaslet/tier_rpc.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
+#include "node/metrics.h"
+#include "node/outbound.h"
 #include "node/workers.h"
 
 #define THREAD_STACK_BYTES (512u << 10)
@@ -252,6 +255,82 @@ static int serve_call(struct service *service, struct rpc_request *request)
     return rc;
 }
 
+struct allow_copy {
+    struct mailbox_call call;
+    struct service *service;
+    char **list; /* NULL-terminated; NULL: no memory */
+};
+
+/* The tenant's list as it is now; a fetch may take longer than it stays so. */
+static void copy_allow(void *self)
+{
+    struct allow_copy *copy = self;
+    const struct tenant *tenant =
+        catalogue_tenant(copy->service->node->catalogue, copy->service->tenant);
+    char **from = tenant ? tenant->allow : NULL;
+    size_t count = 0;
+    while (from && from[count]) {
+        count++;
+    }
+    copy->list = wm_alloc_zero(count + 1, sizeof *copy->list);
+    for (size_t i = 0; copy->list && i < count; i++) {
+        copy->list[i] = wm_strdup(from[i]);
+        if (!copy->list[i]) {
+            break; /* shorter: fewer hosts are allowed */
+        }
+    }
+    mailbox_done(&copy->call);
+}
+
+static char *copy_text(struct wm_view from)
+{
+    char *text = wm_alloc(from.len + 1);
+    if (text) {
+        if (from.len != 0) {
+            memcpy(text, from.ptr, from.len);
+        }
+        text[from.len] = 0;
+    }
+    return text;
+}
+
+static int serve_http(struct service *service, struct rpc_request *request)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct http_request_parts parts;
+    struct outbound_limits limits = {0};
+    struct outbound_answer answer = {0};
+    struct allow_copy allow = {.service = service};
+    int rc = http_request_decode(request->body, &parts);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!mailbox_call(service->mailbox, &allow.call, copy_allow, &allow)) {
+        return -ESHUTDOWN;
+    }
+    char *method = copy_text(parts.method), *url = copy_text(parts.url);
+    int code = -ENOMEM;
+    if (allow.list && method && url) {
+        code = outbound_fetch(allow.list, method, url, parts.headers, parts.body, &limits, &answer,
+                              &diag);
+        metrics_add(service->node->metrics, METRICS_OUTBOUND, 1);
+        if (code == WM_E_DENIED) {
+            metrics_add(service->node->metrics, METRICS_OUTBOUND_DENIED, 1);
+        }
+    }
+    rc = http_request_answer(request, code, answer.status,
+                             wm_view_of(answer.headers, answer.headers_len),
+                             wm_view_of(answer.body, answer.body_len));
+    outbound_answer_free(&answer);
+    for (size_t i = 0; allow.list && allow.list[i]; i++) {
+        wm_free(allow.list[i]);
+    }
+    wm_free(allow.list);
+    wm_free(method);
+    wm_free(url);
+    return rc;
+}
+
 static int handle(void *self, struct rpc_request *request)
 {
     struct stream *stream = self;
@@ -264,6 +343,7 @@ static int handle(void *self, struct rpc_request *request)
         return service->node->tier ? tier_rpc_handle(&server, request) : WM_E_UNSUPPORTED;
     }
     case RPC_CALL: return serve_call(service, request);
+    case RPC_HTTP: return serve_http(service, request);
     default: return WM_E_UNSUPPORTED;
     }
 }

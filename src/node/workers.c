@@ -437,7 +437,10 @@ static void open_files(uv_work_t *work)
     loaded->fds[0] = loaded->fds[1] = -1;
     loaded->code = objects_open(node, version->module_sha256, version->fuel, false, &loaded->fds[0],
                                 &loaded->diag);
-    if (loaded->code == 0) {
+    if (loaded->code == 0 && version->kind == FUNCTION_LIBRARY) {
+        loaded->code =
+            objects_open_module(node, version->module_sha256, &loaded->fds[1], &loaded->diag);
+    } else if (loaded->code == 0) {
         loaded->code = objects_open_image(node, version, &loaded->fds[1], &loaded->diag);
     }
 }
