@@ -726,6 +726,11 @@ static int start_peers(struct cluster *cluster, struct wm_diag *diag)
                          "all nodes; give each its --name",
                          config->name);
     }
+    char listen_host[64];
+    if (rc == 0 && config->peer_listen &&
+        config_split_address(config->peer_listen, listen_host, &peers.listen_port) == 0) {
+        peers.listen_host = listen_host[0] ? listen_host : "0.0.0.0";
+    }
     rc = rc ? rc : peers_start(&peers, &cluster->peers, diag);
     for (uint32_t i = 0; i < peers.count; i++) {
         wm_free((void *)(uintptr_t)list[i].host);

@@ -43,7 +43,9 @@ static const struct setting settings[] = {
      "do not start where the machine lacks a part of it"},
     {"threads", KIND_U32, AT(threads), 0, 1024, "N", "executors of a worker (processors)"},
     {"tier", KIND_TEXT, AT(tier), 0, 0, "TIER", "global tier: embedded, redis:ADDR:PORT"},
-    {"peers", KIND_LIST, AT(peers), 0, CONFIG_LIST_MAX, "ADDR:PORT", "other nodes"},
+    {"peers", KIND_LIST, AT(peers), 0, CONFIG_LIST_MAX, "NAME=HOST:PORT",
+     "all nodes, this one too; the same list for each"},
+    {"peer-listen", KIND_TEXT, AT(peer_listen), 0, 0, "ADDR:PORT", "for them (its own in peers)"},
     {"cluster-key", KIND_TEXT, AT(cluster_key), 0, 0, "FILE", "secret that the nodes share"},
     {"log", KIND_TEXT, AT(log), 0, 0, "LEVEL", "error, warn, info, debug (info)"},
     {"connections", KIND_U32, AT(connections), 16, 1000000, "N", "open at once (8192)"},
@@ -515,6 +517,10 @@ int config_check(struct config *config, struct wm_diag *diag)
     if (config->peers.count && !config->cluster_key) {
         return wm_diag_set(diag, WM_E_USAGE,
                            "peers: need cluster-key, the secret by which nodes know each other");
+    }
+    if (config->peer_listen && config_split_address(config->peer_listen, host, &port) != 0) {
+        return wm_diag_set(diag, WM_E_USAGE, "peer-listen: %.80s: not ADDR:PORT",
+                           config->peer_listen);
     }
     for (uint32_t i = 0; i < config->listen.count; i++) {
         const char *text = config->listen.items[i];

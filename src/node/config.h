@@ -37,7 +37,8 @@ struct config {
     bool require_isolation;
     uint32_t threads; /* executor threads of a worker; 0: the processors */
     char *tier;       /* "embedded" or "redis:ADDR" */
-    struct config_list peers;
+    struct config_list peers; /* NAME=HOST:PORT of all nodes (cluster.h) */
+    char *peer_listen;
     char *cluster_key; /* FILE */
     char *log;         /* level */
     uint32_t connections, connections_per_address;
