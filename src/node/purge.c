@@ -73,10 +73,11 @@ static bool take_key(void *self, struct wm_view name, uint64_t bytes)
 static int remove_state(const struct tier *tier, struct wm_view tenant, struct wm_diag *diag)
 {
     int err = 0;
+    struct key last = {0};
     for (size_t removed = 1; removed && !err;) {
         struct keys keys = {.err = 0};
-        err = tier->ops->list(tier->self, tenant, (struct wm_view){0}, (struct wm_view){0},
-                              take_key, &keys, diag);
+        err = tier->ops->list(tier->self, tenant, (struct wm_view){0},
+                              wm_view_of(last.bytes, last.len), take_key, &keys, diag);
         err = err ? err : keys.err;
         removed = keys.list.count;
         for (size_t i = 0; i < removed && !err; i++) {
