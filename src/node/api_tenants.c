@@ -3,7 +3,9 @@
 
 #include "base/alloc.h"
 #include "node/api.h"
+#include "node/async.h"
 #include "node/jsonx.h"
+#include "node/purge.h"
 #include "node/triggers.h"
 
 static void json_free(void *data)
@@ -93,10 +95,47 @@ static void show_tenant(struct http_request *request)
                      catalogue_show_tenant(request->node->catalogue, request->args[0]));
 }
 
+static void run_purge(struct http_request *request)
+{
+    request->err = purge_tenant(request->node, request->args[0], &request->diag);
+}
+
+/* Before a tenant is made: nothing may be left of another one of its name. */
+static void after_first_purge(struct http_request *request)
+{
+    if (request->err) {
+        http_error_diag(request, request->err, &request->diag);
+    } else {
+        api_change(request, make_tenant, show_tenant);
+    }
+}
+
+static void after_last_purge(struct http_request *request)
+{
+    if (request->err) {
+        http_error_diag(request, request->err, &request->diag);
+    } else {
+        http_answer_empty(request);
+    }
+}
+
+static void tenant_removed(struct http_request *request)
+{
+    async_forget_tenant(request->node->async, request->args[0]);
+    triggers_changed(request->node->triggers);
+    http_work(request, run_purge, after_last_purge);
+}
+
 void api_tenant_put(struct http_request *request)
 {
     static const char *const known[] = {"trust_class", "quota", "allow", "name", NULL};
-    if (keep_json(request, known)) {
+    if (!keep_json(request, known)) {
+        return;
+    }
+    if (uri_name_ok(request->args[0]) &&
+        !catalogue_tenant(request->node->catalogue, request->args[0])) {
+        http_work(request, run_purge, after_first_purge);
+    } else {
         api_change(request, make_tenant, show_tenant);
     }
 }
@@ -121,7 +160,7 @@ static int make_removal(struct http_request *request, struct catalogue_change **
 
 void api_tenant_delete(struct http_request *request)
 {
-    api_change(request, make_removal, answer_ok);
+    api_change(request, make_removal, tenant_removed);
 }
 
 /* Tokens: of the tenant in the path, which must be the token's own but for the node's

@@ -91,7 +91,8 @@ struct async {
     uv_work_t work;
     uv_timer_t timer;
     bool timer_open;
-    uint32_t retries; /* calls that wait for a place */
+    WM_VEC(struct async_call *) retries; /* calls that wait for a place */
+    int64_t next_expire_ms;
     uint64_t pending, kept;
 };
 
@@ -358,12 +359,15 @@ static void will_be_written(struct async_call *call, enum after what)
 
 static void set_timer(struct async *async);
 
-static void retry_later(struct async_call *call, uint32_t after_ms)
+static int retry_later(struct async_call *call, uint32_t after_ms)
 {
-    call->state = ASYNC_QUEUED;
-    call->retry_at_ms = now_ms(call->async) + (after_ms ? after_ms : RETRY_MS);
-    call->async->retries++;
-    set_timer(call->async);
+    int err = wm_vec_push(&call->async->retries, call);
+    if (!err) {
+        call->state = ASYNC_QUEUED;
+        call->retry_at_ms = now_ms(call->async) + (after_ms ? after_ms : RETRY_MS);
+        set_timer(call->async);
+    }
+    return err;
 }
 
 static void call_done(void *self, uint64_t id, const struct call_result *result)
@@ -372,8 +376,10 @@ static void call_done(void *self, uint64_t id, const struct call_result *result)
     struct async *async = call->async;
     bool stopping = async->node->state != NODE_RUNNING;
     (void)id;
-    if (result->end == CALL_END_OVERLOADED && !stopping) {
-        retry_later(call, result->retry_after_ms);
+    int64_t waited_ns = host_realtime_ns() - call->created_ns;
+    if (result->end == CALL_END_OVERLOADED && !stopping &&
+        waited_ns < (int64_t)async->node->config->keep_s * 1000 * NS_PER_MS &&
+        retry_later(call, result->retry_after_ms) == 0) {
         return;
     }
     int err = reserve_written(async);
@@ -627,13 +633,14 @@ uint64_t async_kept(const struct async *async)
 
 /* Time */
 
-static void expire(struct async *async)
+/* Those that ended before limit_ns, of this tenant or (NULL) of all. */
+static void forget_older(struct async *async, const char *tenant, int64_t limit_ns)
 {
-    int64_t limit_ns = host_realtime_ns() - (int64_t)async->node->config->keep_s * 1000 * NS_PER_MS;
     WM_VEC(struct async_call *) old = {0};
     size_t at = 0;
     for (struct async_call *call; (call = map_next(&async->calls, &at));) {
-        if (call->state == ASYNC_DONE && !call->forgotten && call->ended_ns < limit_ns) {
+        if (call->state == ASYNC_DONE && !call->forgotten && call->ended_ns < limit_ns &&
+            (!tenant || strcmp(call->tenant, tenant) == 0)) {
             (void)wm_vec_push(&old, call);
         }
     }
@@ -643,16 +650,31 @@ static void expire(struct async *async)
     wm_vec_fini(&old);
 }
 
+static void expire(struct async *async)
+{
+    int64_t keep_ns = (int64_t)async->node->config->keep_s * 1000 * NS_PER_MS;
+    forget_older(async, NULL, host_realtime_ns() - keep_ns);
+}
+
+void async_forget_tenant(struct async *async, const char *tenant)
+{
+    forget_older(async, tenant, INT64_MAX);
+}
+
 static void retry(struct async *async)
 {
     int64_t now = now_ms(async);
-    size_t at = 0;
-    for (struct async_call *call; async->retries && (call = map_next(&async->calls, &at));) {
-        if (call->retry_at_ms && call->retry_at_ms <= now) {
-            call->retry_at_ms = 0;
-            async->retries--;
-            run_call(call); /* changes no map: its end comes through a batch */
+    size_t count = async->retries.count; /* those that come back meanwhile have their time */
+    for (size_t i = 0; i < count;) {
+        struct async_call *call = async->retries.items[i];
+        if (call->retry_at_ms > now) {
+            i++;
+            continue;
         }
+        count--;
+        memmove(&async->retries.items[i], &async->retries.items[i + 1],
+                (--async->retries.count - i) * sizeof call);
+        run_call(call);
     }
 }
 
@@ -669,16 +691,17 @@ static void on_timer(uv_timer_t *timer)
             i++;
         }
     }
-    if (async->retries) {
-        retry(async);
+    retry(async);
+    if (async->next_expire_ms <= now) { /* it looks at all calls */
+        async->next_expire_ms = now + SLOW_TICK_MS;
+        expire(async);
     }
-    expire(async);
     set_timer(async);
 }
 
 static void set_timer(struct async *async)
 {
-    uint64_t ms = async->waiters.count || async->retries ? TICK_MS : SLOW_TICK_MS;
+    uint64_t ms = async->waiters.count || async->retries.count ? TICK_MS : SLOW_TICK_MS;
     if (!uv_is_active((uv_handle_t *)&async->timer) || uv_timer_get_due_in(&async->timer) > ms) {
         (void)uv_timer_start(&async->timer, on_timer, ms, 0);
     }
@@ -800,6 +823,14 @@ void async_close(struct async *async)
     if (!async) {
         return;
     }
+    for (size_t i = 0; i < async->retries.count; i++) {
+        struct async_call *call = async->retries.items[i];
+        if (reserve_written(async) == 0) {
+            call->started = false; /* waited for its turn: the next start of the node runs it */
+            int err = put_meta(call);
+            (void)err; /* then it counts as started */
+        }
+    }
     flush(async);
     while (async->busy) {
         (void)uv_run(async->node->loop, UV_RUN_ONCE);
@@ -822,6 +853,7 @@ void async_close(struct async *async)
     map_fini(&async->calls);
     map_fini(&async->usage);
     wm_vec_fini(&async->waiters);
+    wm_vec_fini(&async->retries);
     wm_vec_fini(&async->collecting);
     wm_free(async);
 }

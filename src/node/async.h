@@ -1,9 +1,10 @@
 /* async.h: asynchronous calls: accepted once they are on the disk, results kept until read.
  *
  * A call is accepted (`accepted` is called) when its request is in the store; its result is there
- * before its state becomes done; both survive the node. After a restart calls that were pending run
- * again when their function is idempotent, else they end as node-died. Results expire keep_s after
- * their end. Writes of one moment share one commit (group commit).
+ * before its state becomes done; both survive the node. While the node is overloaded it waits for
+ * its turn, as long as results are kept. After a restart calls that were pending run again when
+ * their function is idempotent, else they end as node-died. Results expire keep_s after their end.
+ * Writes of one moment share one commit (group commit).
  *
  * Limits: what a tenant has pending and unread, requests and outputs together, takes at most its
  * results_bytes; one more call is refused (WM_E_LIMIT); an output that does not fit makes the call
@@ -55,6 +56,8 @@ WM_MUST_CHECK int async_wait(struct async *async, const uint8_t id[ASYNC_ID_BYTE
 /* The output of a call that is done, from wm_alloc. Any thread. */
 WM_MUST_CHECK int async_output(struct async *async, const uint8_t id[ASYNC_ID_BYTES], uint8_t **out,
                                size_t *len, struct wm_diag *diag);
+/* The tenant is gone, and so are its results. */
+void async_forget_tenant(struct async *async, const char *tenant);
 /* The result was read. */
 void async_forget(struct async *async, const uint8_t id[ASYNC_ID_BYTES]);
 

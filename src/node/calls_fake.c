@@ -5,6 +5,7 @@
  *     sleep          input: milliseconds; then "slept"
  *     fail           return code 3, "failed"
  *     trap, refuse, busy, limit, died    that end
+ *     twice          busy at first, then its input
  *     http           of a route: method, path, query and headers, as text; status 201 and a header
  *     cgi            a CGI answer
  *     log            writes its input to the function's log
@@ -47,6 +48,7 @@ struct node_calls {
     struct node_calls_stats stats;
     uint64_t next_id;
     struct sleeper *sleepers;
+    bool was_asked;
     uint32_t open; /* timers that are not closed yet */
     void (*drained)(void *self);
     void *drained_self;
@@ -224,6 +226,11 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
         result.end = CALL_END_FAILED;
         result.return_code = 3;
         result.output = wm_view_str("failed");
+    } else if (strcmp(name, "twice") == 0 && !calls->was_asked) {
+        calls->was_asked = true;
+        result.end = CALL_END_OVERLOADED;
+        result.message = "the first time";
+        result.retry_after_ms = 700;
     } else if (strcmp(name, "http") == 0) {
         answer_http(request, &text, &result);
     } else if (strcmp(name, "cgi") == 0) {

@@ -1,9 +1,15 @@
 /* libmicrohttpd under libuv.
  *
  * Each daemon is used in "external epoll" mode: its epoll descriptor is readable when a connection
- * has something to do, and MHD_run does it. Requests that wait for a call are suspended. A result
- * resumes its connection, and all connections resumed within one turn of the loop are served by one
- * MHD_run in the check phase of that turn.
+ * has something to do, and MHD_run does it. All results that came within one turn of the loop are
+ * sent by one MHD_run in the check phase of that turn.
+ *
+ * A request that waits for a call is suspended, as libmicrohttpd wants it, but not at once: to
+ * suspend and to resume are three system calls (two of epoll, and a wake-up), which is more than
+ * all else that we do for a short call. For its first LINGER_MS a request lingers: it is left where
+ * it is, and libmicrohttpd asks for its answer in every MHD_run. That costs some 50 ns for each
+ * such request and turn, so at most LINGERING_MAX do; and while they do, MHD_get_timeout always
+ * says that there is work, so a timer says so instead.
  *
  * libmicrohttpd's own timeout starts anew with every byte, so it does not stop a client that sends
  * a byte now and then. A sweep each second compares each connection with the deadline of what it is
@@ -41,7 +47,11 @@
 #define RUNS_IN_A_ROW 4
 #define NS_PER_S INT64_C(1000000000)
 #define BODY_RATE (64u << 10)  /* bytes a second that a client must manage, both ways */
+#define BODY_FILES_MAX 64u     /* uploads at once: each may fill 1 GiB of the disk */
 #define DISCARD_MAX (1u << 20) /* of a body that is too large, before the connection is closed */
+#define LINGER_MS 2
+#define LINGERING_MAX 64u
+#define TICK_MS 1u
 #define FREE_MAX 256u          /* requests kept for reuse */
 #define GONE_AFTER_NS NS_PER_S /* calls that run longer are looked after */
 #define CONTENT_TYPE_JSON "application/json"
@@ -73,12 +83,13 @@ struct http {
     bool closing;
     struct http_connection *connections;
     struct http_request *free;
-    uint32_t free_count, running;
+    uint32_t free_count, running, lingering;
     uint64_t body_bytes; /* of all bodies in memory */
+    uint32_t body_files;
     bool need_run;
     uv_check_t check;
     uv_idle_t idle;
-    uv_timer_t sweep;
+    uv_timer_t sweep, tick;
     unsigned handles; /* of libuv, still open */
     char *cert, *key;
 };
@@ -120,10 +131,14 @@ static void request_free(struct http *http, struct http_request *request)
     if (request->line != request->line_small) {
         wm_free(request->line);
     }
+    if (request->route && request->route->handle == api_secret_put) {
+        explicit_bzero(request->body, request->body_room);
+    }
     if (request->body != request->body_small) {
         http->body_bytes -= request->body_room;
         wm_free(request->body);
     }
+    http->body_files -= request->body_fd >= 0;
     host_file_close(request->body_fd);
     if (http->free_count < FREE_MAX) {
         request->next = http->free;
@@ -230,6 +245,12 @@ static enum MHD_Result send_answer(struct http_request *request)
     return result;
 }
 
+static void stop_lingering(struct http_request *request)
+{
+    request->lingers = false;
+    request->node->http->lingering--;
+}
+
 void http_answer(struct http_request *request, unsigned status, struct MHD_Response *response)
 {
     struct http *http = request->node->http;
@@ -243,6 +264,9 @@ void http_answer(struct http_request *request, unsigned status, struct MHD_Respo
     request->call = 0;
     if (request->orphan) {
         request_free(http, request);
+    } else if (request->lingers) {
+        stop_lingering(request);
+        http->need_run = true;
     } else if (request->suspended) {
         request->suspended = false;
         MHD_resume_connection(request->connection);
@@ -574,6 +598,7 @@ static bool reserve_body(struct http_request *request, size_t len)
 
 static bool begin_body(struct http_request *request)
 {
+    struct http *http = request->node->http;
     const struct http_route *route = request->route;
     const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const char *coding = http_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
@@ -599,6 +624,7 @@ static bool begin_body(struct http_request *request)
             http_error_diag(request, -errno, NULL);
             return false;
         }
+        http->body_files++;
         wm_sha256_init(&request->body_hash);
     } else if (bytes && !reserve_body(request, (size_t)bytes)) {
         http_error(request, 503, NULL, "too many large requests at once");
@@ -651,6 +677,15 @@ static bool take_body(struct http_request *request, const char *bytes, size_t le
     return true;
 }
 
+static void on_tick(uv_timer_t *timer)
+{
+    struct http *http = timer->data;
+    http->need_run = true;
+    if (!http->lingering) {
+        (void)uv_timer_stop(timer);
+    }
+}
+
 static enum MHD_Result run_request(struct http_request *request)
 {
     struct http *http = request->node->http;
@@ -678,8 +713,28 @@ static enum MHD_Result run_request(struct http_request *request)
     if (request->state == REQUEST_ANSWERED) {
         return send_answer(request);
     }
+    if (http->lingering < LINGERING_MAX) {
+        request->lingers = true;
+        http->lingering++;
+        if (!uv_is_active((uv_handle_t *)&http->tick)) {
+            (void)uv_timer_start(&http->tick, on_tick, TICK_MS, TICK_MS);
+        }
+        return MHD_YES;
+    }
     request->suspended = true;
     MHD_suspend_connection(request->connection);
+    return MHD_YES;
+}
+
+/* libmicrohttpd asks whether there is an answer by now. */
+static enum MHD_Result ask_again(struct http_request *request)
+{
+    int64_t now_ms = (int64_t)uv_now(request->node->loop);
+    if (request->lingers && now_ms - request->started_ns / 1000000 >= LINGER_MS) {
+        stop_lingering(request);
+        request->suspended = true;
+        MHD_suspend_connection(request->connection);
+    }
     return MHD_YES;
 }
 
@@ -725,7 +780,7 @@ static enum MHD_Result take_request(void *self, struct MHD_Connection *connectio
         return run_request(request);
     case REQUEST_ANSWERED: return send_answer(request);
     case REQUEST_RUNNING:
-    default: return MHD_YES;
+    default: return ask_again(request);
     }
 }
 
@@ -750,6 +805,12 @@ static void completed(void *self, struct MHD_Connection *connection, void **con_
         request->orphan = true; /* freed by its answer */
         request->suspended = false;
         request->from = NULL;
+        if (request->lingers) { /* its client went away meanwhile */
+            stop_lingering(request);
+        }
+        if (request->call) {
+            node_calls_cancel(listener->http->node, request->call);
+        }
         return;
     }
     request_free(listener->http, request);
@@ -819,7 +880,8 @@ static void run_daemons(struct http *http)
         int runs = 0;
         do {
             (void)MHD_run(http->listeners[i].daemon);
-            more = MHD_get_timeout(http->listeners[i].daemon, &timeout) == MHD_YES && timeout == 0;
+            more = !http->lingering &&
+                   MHD_get_timeout(http->listeners[i].daemon, &timeout) == MHD_YES && timeout == 0;
         } while (more && ++runs < RUNS_IN_A_ROW);
         http->need_run = false;
         if (more) {
@@ -1046,7 +1108,7 @@ static int read_pem(const char *path, char **out, struct wm_diag *diag)
     return 0;
 }
 
-int http_open(struct node *node, struct http **out, struct wm_diag *diag)
+int http_open(struct node *node, struct wm_diag *diag)
 {
     const struct config *config = node->config;
     struct http *http = wm_alloc_zero(1, sizeof *http);
@@ -1055,6 +1117,7 @@ int http_open(struct node *node, struct http **out, struct wm_diag *diag)
         return err;
     }
     http->node = node;
+    node->http = http; /* requests may come before this returns: on the way out of a failure */
     if (config->tls_cert) {
         err = read_pem(config->tls_cert, &http->cert, diag);
         err = err ? err : read_pem(config->tls_key, &http->key, diag);
@@ -1062,8 +1125,9 @@ int http_open(struct node *node, struct http **out, struct wm_diag *diag)
     (void)uv_check_init(node->loop, &http->check);
     (void)uv_idle_init(node->loop, &http->idle);
     (void)uv_timer_init(node->loop, &http->sweep);
-    http->check.data = http->idle.data = http->sweep.data = http;
-    http->handles = 3;
+    (void)uv_timer_init(node->loop, &http->tick);
+    http->check.data = http->idle.data = http->sweep.data = http->tick.data = http;
+    http->handles = 4;
     (void)uv_check_start(&http->check, on_check);
     (void)uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     for (uint32_t i = 0; i < config->listen.count && !err; i++) {
@@ -1077,10 +1141,9 @@ int http_open(struct node *node, struct http **out, struct wm_diag *diag)
     }
     if (err) {
         http_close(http);
-        return err;
+        node->http = NULL;
     }
-    *out = http;
-    return 0;
+    return err;
 }
 
 void http_close(struct http *http)
@@ -1101,6 +1164,7 @@ void http_close(struct http *http)
     uv_close((uv_handle_t *)&http->check, on_closed);
     uv_close((uv_handle_t *)&http->idle, on_closed);
     uv_close((uv_handle_t *)&http->sweep, on_closed);
+    uv_close((uv_handle_t *)&http->tick, on_closed);
     while (http->handles) {
         (void)uv_run(http->node->loop, UV_RUN_ONCE);
     }

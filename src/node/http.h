@@ -71,7 +71,7 @@ struct http_request {
     struct http_connection *from;
     const struct http_route *route;
     enum http_request_state state;
-    bool suspended, is_head, too_large, orphan;
+    bool suspended, lingers, is_head, too_large, orphan;
     const char *method;
     char *path, *query; /* of the line; the query is cut up where it was decoded */
     char *args[HTTP_ARGS_MAX];
@@ -109,8 +109,8 @@ struct http_request {
     uint8_t body_small[HTTP_SMALL_BYTES];
 };
 
-/* Opens the listeners of node->config and the socket in the data folder. */
-WM_MUST_CHECK int http_open(struct node *node, struct http **out, struct wm_diag *diag);
+/* Opens the listeners of node->config and the socket in the data folder; sets node->http. */
+WM_MUST_CHECK int http_open(struct node *node, struct wm_diag *diag);
 /* All requests must have been answered: see http_running. */
 void http_close(struct http *http);
 uint32_t http_running(const struct http *http); /* requests that are not answered yet */

@@ -10,6 +10,7 @@
 #include "node/map.h"
 
 #define LINE_COST (sizeof(struct line))
+#define SHARE_STEP 16384u
 
 struct line {
     struct line *next;
@@ -176,7 +177,7 @@ void logs_add(struct logs *logs, const char *tenant, const char *function, uint6
     if (!log) {
         return;
     }
-    bool grew = log->bytes == 0 || text.len > LINE_COST;
+    uint64_t before = log->bytes / SHARE_STEP;
     log->used_ns = now_ns;
     for (size_t at = 0; at < text.len;) {
         const uint8_t *end = memchr(text.ptr + at, '\n', text.len - at);
@@ -184,7 +185,7 @@ void logs_add(struct logs *logs, const char *tenant, const char *function, uint6
         add_line(log, call, now_ns, wm_view_of(text.ptr + at, len));
         at += len + 1;
     }
-    if (grew) {
+    if (log->bytes / SHARE_STEP != before) { /* it looks at all logs: not for every line */
         keep_share(logs, log);
     }
 }

@@ -205,7 +205,7 @@ int node_open(const struct config *config, uv_loop_t *loop, struct node **out, s
     err = err ? err : node_calls_open(node, diag);
     err = err ? err : async_open(node, &node->async, diag);
     err = err ? err : triggers_open(node, &node->triggers, diag);
-    err = err ? err : http_open(node, &node->http, diag);
+    err = err ? err : http_open(node, diag);
     if (err) {
         node_close(node);
         return wm_diag_default(diag, err, "node");

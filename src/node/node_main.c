@@ -17,6 +17,7 @@
 #include "node/config.h"
 #include "node/log.h"
 #include "node/node.h"
+#include "node/outbound.h"
 #include "store/kv.h"
 
 #define THREADPOOL "8" /* for what blocks: commits, compiling, the tier, files */
@@ -97,7 +98,8 @@ static int run(const struct config *config)
     (void)uv_timer_init(&daemon.loop, &daemon.limit);
     daemon.term.data = daemon.intr.data = daemon.limit.data = &daemon;
     daemon.waiter.drained = drained;
-    int err = node_open(config, &daemon.loop, &daemon.node, &diag);
+    int err = outbound_init(&diag);
+    err = err ? err : node_open(config, &daemon.loop, &daemon.node, &diag);
     if (err) {
         fprintf(stderr, "wardmote-node: %s\n", wm_diag_text(&diag));
         close_signals(&daemon);
