@@ -270,7 +270,7 @@ struct cluster_decision cluster_place(struct cluster *cluster, struct cluster_ti
     struct schedule_peer warm[WARM_KEPT], available[PEERS_MAX];
     struct schedule_view view = {.known = true, .warm = warm, .available = available};
     struct warm_view *known = view_of(cluster, ticket->function);
-    struct schedule_effect items[EFFECTS];
+    struct schedule_effect items[EFFECTS] = {0};
     struct schedule_effects effects = {items, EFFECTS, 0};
     uint64_t random;
     for (uint32_t i = 0; i < known->count; i++) {
@@ -309,7 +309,7 @@ struct cluster_decision cluster_place(struct cluster *cluster, struct cluster_ti
 void cluster_ended(struct cluster *cluster, struct cluster_ticket *ticket, uint64_t service_ns,
                    bool lost)
 {
-    struct schedule_effect items[EFFECTS];
+    struct schedule_effect items[EFFECTS] = {0};
     struct schedule_effects effects = {items, EFFECTS, 0};
     if (ticket->counted) {
         ticket->counted = false;
@@ -322,7 +322,7 @@ void cluster_ended(struct cluster *cluster, struct cluster_ticket *ticket, uint6
 
 void cluster_cancelled(struct cluster *cluster, struct cluster_ticket *ticket)
 {
-    struct schedule_effect items[EFFECTS];
+    struct schedule_effect items[EFFECTS] = {0};
     struct schedule_effects effects = {items, EFFECTS, 0};
     if (ticket->counted) {
         ticket->counted = false;
@@ -334,7 +334,7 @@ void cluster_cancelled(struct cluster *cluster, struct cluster_ticket *ticket)
 static void on_tick(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
-    struct schedule_effect items[EFFECTS];
+    struct schedule_effect items[EFFECTS] = {0};
     for (int i = 0; i < 16; i++) {
         struct schedule_effects effects = {items, EFFECTS, 0};
         bool more = schedule_tick(cluster->schedule, now_ms(), &effects);
@@ -354,7 +354,7 @@ void cluster_on_start(struct cluster *cluster, void (*start)(void *self, uint64_
 
 void cluster_drain(struct cluster *cluster)
 {
-    struct schedule_effect items[EFFECTS];
+    struct schedule_effect items[EFFECTS] = {0};
     struct schedule_effects effects = {items, EFFECTS, 0};
     atomic_store(&cluster->draining, true);
     schedule_drain(cluster->schedule, true, now_ms(), &effects);

@@ -35,8 +35,8 @@ struct config {
     char *tls_cert, *tls_key;  /* PEM files; both or none */
     bool plain_http;           /* allow HTTP without TLS off loopback */
     bool require_isolation;
-    uint32_t threads; /* executor threads of a worker; 0: the processors */
-    char *tier;       /* "embedded" or "redis:ADDR" */
+    uint32_t threads;         /* executor threads of a worker; 0: the processors */
+    char *tier;               /* "embedded" or "redis:ADDR" */
     struct config_list peers; /* NAME=HOST:PORT of all nodes (cluster.h) */
     char *peer_listen;
     char *cluster_key; /* FILE */
