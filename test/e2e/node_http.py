@@ -479,6 +479,11 @@ def malformed_requests():
                  b"Transfer-Encoding: chunked\r\n\r\nzzz\r\nhello\r\n",
                  b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth +
                  b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                 b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth +
+                 b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+                 b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth +
+                 b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                 b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth + auth + b"Content-Length: 5\r\n\r\nhello",
                  b"GET /healthz HTTP/1.1\r\n" + b"X: " + b"y" * 40000 + b"\r\n\r\n",
                  b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n"):
         got = node.raw(data, 1.0, shut=True)
