@@ -584,6 +584,14 @@ int async_wait(struct async *async, const uint8_t id[ASYNC_ID_BYTES], uint32_t w
     return err;
 }
 
+void async_wake(struct async *async)
+{
+    while (async->waiters.count) {
+        struct waiter waiter = async->waiters.items[--async->waiters.count];
+        waiter.woken(waiter.self);
+    }
+}
+
 int async_output(struct async *async, const uint8_t id[ASYNC_ID_BYTES], uint8_t **out, size_t *len,
                  struct wm_diag *diag)
 {

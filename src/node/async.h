@@ -53,6 +53,8 @@ bool async_record(struct async *async, const uint8_t id[ASYNC_ID_BYTES], uint64_
 /* Calls `woken` once the call is done, or after wait_ms. 0 or -ENOMEM. */
 WM_MUST_CHECK int async_wait(struct async *async, const uint8_t id[ASYNC_ID_BYTES],
                              uint32_t wait_ms, void (*woken)(void *self), void *self);
+/* Wakes everybody who waits: the node is closing. */
+void async_wake(struct async *async);
 /* The output of a call that is done, from wm_alloc. Any thread. */
 WM_MUST_CHECK int async_output(struct async *async, const uint8_t id[ASYNC_ID_BYTES], uint8_t **out,
                                size_t *len, struct wm_diag *diag);

@@ -440,17 +440,12 @@ bool http_number(struct http_request *request, const char *name, uint64_t max, u
     return true;
 }
 
-const char *http_header(struct http_request *request, const char *name)
-{
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
 /* Who sends this? False: answered. */
 static bool authenticate(struct http_request *request)
 {
     struct node *node = request->node;
     const struct http_connection *from = request->from;
-    const char *bearer = http_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+    const char *bearer = request->authorization;
     enum http_access access = request->route->access;
     const char *tenant = NULL;
     if (from && from->listener->is_unix) {
@@ -600,13 +595,8 @@ static bool begin_body(struct http_request *request)
 {
     struct http *http = request->node->http;
     const struct http_route *route = request->route;
-    const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    const char *coding = http_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    const char *length = request->content_length;
     uint64_t bytes = 0;
-    if (length && coding) { /* two ideas of where the request ends: how requests are smuggled */
-        http_error(request, 400, NULL, "both Content-Length and Transfer-Encoding");
-        return false;
-    }
     if (length && !uri_number(length, UINT64_MAX, &bytes)) {
         http_error(request, 400, NULL, "Content-Length is not a number");
         return false;
@@ -738,11 +728,45 @@ static enum MHD_Result ask_again(struct http_request *request)
     return MHD_YES;
 }
 
-static bool expects_body(struct http_request *request)
+static bool expects_body(const struct http_request *request)
 {
-    const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return http_header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) ||
-           (length && strcmp(length, "0") != 0);
+    return request->transfer_encoding ||
+           (request->content_length && strcmp(request->content_length, "0") != 0);
+}
+
+static enum MHD_Result take_header(void *self, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    struct http_request *request = self;
+    const char **field = NULL;
+    (void)kind;
+    if (strcasecmp(name, MHD_HTTP_HEADER_AUTHORIZATION) == 0) {
+        field = &request->authorization;
+    } else if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        field = &request->content_length;
+    } else if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        field = &request->transfer_encoding;
+    }
+    if (field) {
+        request->head_is_wrong |= *field != NULL;
+        *field = value ? value : "";
+    }
+    return MHD_YES;
+}
+
+/* Two ideas of where a request ends, or of who sends it, are how requests are smuggled past a proxy
+ * that has the other idea. */
+static bool take_headers(struct http_request *request)
+{
+    (void)MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, request);
+    if (request->head_is_wrong || (request->content_length && request->transfer_encoding) ||
+        (request->transfer_encoding && strcasecmp(request->transfer_encoding, "chunked") != 0)) {
+        http_error(request, 400, NULL,
+                   "one Authorization at most, and one of Content-Length: N and "
+                   "Transfer-Encoding: chunked");
+        return false;
+    }
+    return true;
 }
 
 static enum MHD_Result take_request(void *self, struct MHD_Connection *connection, const char *url,
@@ -764,7 +788,8 @@ static enum MHD_Result take_request(void *self, struct MHD_Connection *connectio
             request->is_head = true;
             request->method = "GET";
         }
-        if (!parse_line(request) || !authenticate(request) || !begin_body(request)) {
+        if (!take_headers(request) || !parse_line(request) || !authenticate(request) ||
+            !begin_body(request)) {
             /* An answer now closes the connection, as it must when a body follows that nobody will
              * read; without one there is a second time to give it. */
             return expects_body(request) ? send_answer(request) : MHD_YES;

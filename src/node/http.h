@@ -71,10 +71,11 @@ struct http_request {
     struct http_connection *from;
     const struct http_route *route;
     enum http_request_state state;
-    bool suspended, lingers, is_head, too_large, orphan;
+    bool suspended, lingers, is_head, too_large, orphan, head_is_wrong;
     const char *method;
     char *path, *query; /* of the line; the query is cut up where it was decoded */
     char *args[HTTP_ARGS_MAX];
+    const char *authorization, *content_length, *transfer_encoding; /* headers; NULL: none */
     uint32_t param_count;
     enum role role;
     const char *tenant; /* whom it concerns; "" where that is nobody */
@@ -124,8 +125,6 @@ bool http_flag(const struct http_request *request, const char *name); /* "1" or 
  * not given. */
 WM_MUST_CHECK bool http_number(struct http_request *request, const char *name, uint64_t max,
                                uint64_t *out);
-/* The value of a request header, borrowed; NULL: none. */
-const char *http_header(struct http_request *request, const char *name);
 
 /* Answers. Texts are copied. */
 void http_answer(struct http_request *request, unsigned status, struct MHD_Response *response);

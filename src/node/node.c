@@ -216,6 +216,15 @@ int node_open(const struct config *config, uv_loop_t *loop, struct node **out, s
     return 0;
 }
 
+static void tell_waiters(struct node *node)
+{
+    while (node->waiters) {
+        struct node_waiter *waiter = node->waiters;
+        node->waiters = waiter->next;
+        waiter->drained(waiter);
+    }
+}
+
 void node_close(struct node *node)
 {
     if (!node) {
@@ -226,6 +235,10 @@ void node_close(struct node *node)
         node_calls_close(node);
     }
     /* Everybody has been answered, or will be by work that is under way. */
+    tell_waiters(node);
+    if (node->async) {
+        async_wake(node->async);
+    }
     while (node->http && (http_running(node->http) || node->change_first)) {
         (void)uv_run(node->loop, UV_RUN_ONCE);
     }
@@ -252,11 +265,7 @@ static void calls_drained(void *self)
     struct node *node = self;
     node->state = NODE_DRAINED;
     log_line(LOG_INFO, "node", "state=drained");
-    while (node->waiters) {
-        struct node_waiter *waiter = node->waiters;
-        node->waiters = waiter->next;
-        waiter->drained(waiter);
-    }
+    tell_waiters(node);
 }
 
 void node_drain(struct node *node, struct node_waiter *waiter)

@@ -479,6 +479,11 @@ def malformed_requests():
                  b"Transfer-Encoding: chunked\r\n\r\nzzz\r\nhello\r\n",
                  b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth +
                  b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                 b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth +
+                 b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+                 b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth +
+                 b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                 b"POST /v1/call/echo HTTP/1.1\r\nHost: a\r\n" + auth + auth + b"Content-Length: 5\r\n\r\nhello",
                  b"GET /healthz HTTP/1.1\r\n" + b"X: " + b"y" * 40000 + b"\r\n\r\n",
                  b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n"):
         got = node.raw(data, 1.0, shut=True)
@@ -845,6 +850,45 @@ def node_gone(two, token):
         two.ask("POST", "/v1/call/sleep", b"60000", token)
     except (OSError, http.client.HTTPException):
         pass
+
+
+@test
+def nobody_waits_for_a_node_that_ends():
+    one = Node(None, "--drain-s", "1")
+    token = one.token("default", "deploy")
+    expect(one.ask("PUT", "/v1/functions/sleep", MODULE, token), 201)
+    call = fetch_json(one.ask("POST", "/v1/call/sleep?async=1", b"60000", token), 202)["id"]
+    answers = {}
+    poll = threading.Thread(target=lambda: answers.update(
+        poll=one.ask("GET", f"/v1/calls/{call}?wait_ms=60000", token=token)))
+    drain = threading.Thread(target=lambda: answers.update(drain=one.admin("POST", "/v1/node/drain")))
+    poll.start()
+    time.sleep(0.2)
+    drain.start()
+    time.sleep(0.2)
+    begin = time.time()
+    check(one.stop() == 0 and time.time() - begin < 8, time.time() - begin)
+    poll.join()
+    drain.join()
+    check(answers["poll"].status == 200 and answers["drain"].status == 200, answers)
+    one.remove()
+
+
+@test
+def cron_triggers():
+    token = node.token("default", "deploy")
+    made = node.ask("PUT", "/v1/crons/c", {"schedule": "*/5 * * * *", "function": "echo", "input": "tick"}, token)
+    if made.status == 501:
+        return  # built without
+    expect(made, 204)
+    for bad in ({"schedule": "61 * * * *", "function": "echo"}, {"schedule": "* * *", "function": "echo"},
+                {"schedule": "* * * * *"}, {"schedule": "* * * * *", "function": "a b"},
+                {"schedule": "* * * * *", "function": "echo", "more": 1}, {"schedule": 5, "function": "echo"}):
+        check(node.ask("PUT", "/v1/crons/d", bad, token).status in (400, 422), bad)
+    shown = fetch_json(node.ask("GET", "/v1/crons", token=token))["crons"]
+    check(shown == [{"name": "c", "schedule": "*/5 * * * *", "function": "echo", "input": "tick"}], shown)
+    expect(node.ask("DELETE", "/v1/crons/c", token=token), 204)
+    expect(node.ask("DELETE", "/v1/crons/c", token=token), 404)
 
 
 @test
