@@ -177,6 +177,10 @@ void isolated_memory(const struct isolated *isolated, struct isolated_memory *ou
     out->rss = kib_of(path, "Rss");
     snprintf(path, sizeof path, "/proc/%d/status", pid);
     out->page_tables = kib_of(path, "VmPTE");
+    struct host_cgroup_usage usage;
+    out->group = host_cgroup_usage(&isolated->groups, &isolated->group, &usage) == 0
+                     ? (double)usage.memory_bytes / 1024
+                     : 0;
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *file = fopen(path, "re");
     out->maps = 0;

@@ -34,6 +34,7 @@ int64_t isolated_cpu_ns(const struct isolated *isolated);
 /* KiB. */
 struct isolated_memory {
     double rss, pss, page_tables;
+    double group; /* charged to its control group, with the kernel's memory for it */
     uint64_t maps;
 };
 void isolated_memory(const struct isolated *isolated, struct isolated_memory *out);

@@ -4,7 +4,9 @@
 #include <faaslet.h>
 #include <stdint.h>
 
-enum { CHAIN_HERE = 1, CHAIN_ACROSS = 2 };
+enum { CHAIN_HERE = 1, CHAIN_ACROSS = 2, WRITE_PAGES = 3 };
+
+static volatile char pages[16 * 4096];
 
 static int32_t noop(void)
 {
@@ -15,6 +17,12 @@ FAASLET_MAIN
 {
     uint32_t words[2];
     if (faaslet_input(words, sizeof words) != sizeof words) {
+        return 0;
+    }
+    if (words[0] == WRITE_PAGES) {
+        for (uint32_t i = 0; i < words[1] && i < 16; i++) {
+            pages[i * 4096] = 1;
+        }
         return 0;
     }
     /* With a limit on its wait a call does not run what it waits for: another thread must. */
