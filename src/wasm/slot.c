@@ -139,7 +139,20 @@ static bool discard(struct wasm_slot *slot, uint64_t start, uint64_t end)
 
 static void copy_back(struct wasm_slot *slot, uint64_t start, uint64_t end)
 {
-    memcpy(slot->memory.cell.base + start, slot->image->bytes + start, end - start);
+    const struct wasm_image *image = slot->image;
+    for (uint64_t at = start, next; at < end; at = next) {
+        /* Zeroes are not read: the machine would have to keep a page of them for that. */
+        bool stored = wasm_image_stores(image, at / PAGE_BYTES);
+        next = at + PAGE_BYTES;
+        while (next < end && wasm_image_stores(image, next / PAGE_BYTES) == stored) {
+            next += PAGE_BYTES;
+        }
+        if (stored) {
+            memcpy(slot->memory.cell.base + at, image->bytes + at, next - at);
+        } else {
+            memset(slot->memory.cell.base + at, 0, next - at);
+        }
+    }
     slot->pool->stats.pages_copied += (end - start) / PAGE_BYTES;
 }
 
