@@ -533,6 +533,9 @@ static int wait_chained(struct faaslet_call *call, struct chained *chained, uint
     int rc = 0;
     executor_block_begin(executor);
     atomic_fetch_add(&executor->executors->awaiting, 1);
+    if (atomic_load(&chained->state) == CHAINED_QUEUED) {
+        channel_wake(executor->executors->config.channel, 1); /* see queue_push */
+    }
     for (;;) {
         uint32_t state = atomic_load(&chained->state);
         if (state == CHAINED_DONE) {

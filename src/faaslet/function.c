@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "faaslet/code.h"
 #include "host/file.h"
 #include "port/machine.h"
 #include "wasm/module.h"
@@ -170,7 +171,7 @@ int function_new(const struct control_message *message, int object_fd, int image
         wm_diag_default(diag, rc, "function");
     }
     if (rc == 0) {
-        rc = wasm_object_open(object_fd, &function->object, diag);
+        rc = code_open(object_fd, &function->object, diag);
     }
     function->main_idx = function->restored_idx = UINT32_MAX;
     if (rc == 0 && function->kind == FUNCTION_LIBRARY) {
@@ -206,7 +207,7 @@ void function_put(struct function *function)
         return;
     }
     wasm_image_put(function->image);
-    wasm_object_close(function->object);
+    code_close(function->object);
     wasi_strings_free(&function->os, function->args);
     wasi_strings_free(&function->os, function->env);
     free_texts(function->secrets);

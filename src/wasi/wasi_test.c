@@ -509,6 +509,113 @@ TEST(preopens_are_found_by_name)
     stop();
 }
 
+static void fdstat(uint32_t fd, uint8_t out[24])
+{
+    memset(guest.memory.bytes + OUT, 0, 24);
+    CHECK_INT(FAKE_CALL(&guest, "fd_fdstat_get", fd, OUT), ==, 0);
+    memcpy(out, guest.memory.bytes + OUT, 24);
+}
+
+/* As after wasi_new: every descriptor's kind, flags and rights, the preopens' names, nothing
+ * else open, no exit status. */
+static void is_as_new(uint8_t before[5][24])
+{
+    uint32_t number;
+    CHECK_INT(wasi_exit_status(guest.wasi), ==, 0);
+    CHECK_INT(wasi_extra_fds(guest.wasi, &number), ==, 0);
+    for (uint32_t fd = 0; fd < 5; fd++) {
+        uint8_t now[24];
+        fdstat(fd, now);
+        CHECK(memcmp(now, before[fd], sizeof now) == 0);
+    }
+    CHECK_INT(FAKE_CALL(&guest, "fd_fdstat_get", 5, OUT), ==, WASI_BADF);
+    CHECK_INT(FAKE_CALL(&guest, "fd_prestat_dir_name", 3, BUF, 1), ==, 0);
+    CHECK_INT(guest.memory.bytes[BUF], ==, '/');
+    CHECK_INT(FAKE_CALL(&guest, "fd_prestat_dir_name", 4, BUF, 4), ==, 0);
+    CHECK(memcmp(guest.memory.bytes + BUF, "data", 4) == 0);
+    CHECK_INT(make("after", "x"), ==, 5); /* the lowest free number */
+    CHECK_INT(FAKE_CALL(&guest, "fd_close", 5), ==, 0);
+}
+
+/* Each change alone and all of them, more than once: what a reset overlooked would add up. */
+TEST(a_reset_puts_descriptors_back)
+{
+    enum { CLOSE, RENUMBER, MOVE, OPEN, RIGHTS, FLAGS, EXIT, ALL_OF_IT, CHANGES };
+    uint8_t before[5][24];
+    REQUIRE(start() == 0);
+    for (uint32_t fd = 0; fd < 5; fd++) {
+        fdstat(fd, before[fd]);
+    }
+    for (int round = 0; round < 3 * CHANGES; round++) {
+        int change = round % CHANGES;
+        bool all = change == ALL_OF_IT;
+        if (change == OPEN || all) {
+            for (uint32_t fd = 5; fd < 25; fd++) { /* more than the table had room for */
+                CHECK_INT(make("f", "x"), ==, fd);
+            }
+        }
+        if (change == RIGHTS || all) {
+            CHECK_INT(FAKE_CALL(&guest, "fd_fdstat_set_rights", 3, WASI_RIGHT_PATH_OPEN, 0), ==, 0);
+            CHECK_INT(FAKE_CALL(&guest, "fd_fdstat_set_rights", 1, 0, 0), ==, 0);
+        }
+        if (change == FLAGS || all) {
+            CHECK_INT(FAKE_CALL(&guest, "fd_fdstat_set_flags", 0, WASI_FDFLAG_NONBLOCK), ==, 0);
+        }
+        if (change == RENUMBER || all) {
+            CHECK_INT(FAKE_CALL(&guest, "fd_renumber", 3, 1), ==, 0);
+            CHECK_INT(FAKE_CALL(&guest, "fd_prestat_get", 1, OUT), ==, 0);
+        }
+        if (change == MOVE) { /* each to the next number */
+            REQUIRE(make("f", "x") == 5);
+            CHECK_INT(FAKE_CALL(&guest, "fd_renumber", 4, 5), ==, 0);
+            REQUIRE(make("f", "x") == 4);
+            CHECK_INT(FAKE_CALL(&guest, "fd_renumber", 3, 4), ==, 0);
+            CHECK_INT(FAKE_CALL(&guest, "fd_prestat_dir_name", 4, BUF, 1), ==, 0);
+        }
+        if (change == CLOSE || all) {
+            for (uint32_t fd = 0; fd < 5; fd++) {
+                uint32_t rc = FAKE_CALL(&guest, "fd_close", fd);
+                CHECK(rc == 0 || (all && rc == WASI_BADF)); /* 3 is at 1 by now */
+            }
+        }
+        if (change == EXIT || all) {
+            (void)FAKE_CALL(&guest, "proc_exit", 3);
+            CHECK_INT(wasi_exit_status(guest.wasi), ==, 3);
+        }
+        wasi_reset(guest.wasi, NULL, NULL);
+        is_as_new(before);
+        wasi_reset(guest.wasi, NULL, NULL);
+    }
+    /* The streams are still the same files. */
+    struct libos_iov in = {(void *)"still", 5};
+    REQUIRE(libos_file_write(feed, &in, 1) == 5);
+    iov(0, BUF, 5);
+    CHECK_INT(FAKE_CALL(&guest, "fd_read", 0, IOV, 1, OUT), ==, 0);
+    CHECK(memcmp(guest.memory.bytes + BUF, "still", 5) == 0);
+    stop();
+}
+
+TEST(a_reset_gives_other_strings)
+{
+    static const char *const args[] = {"other"}, *const env[] = {"B=22"};
+    struct wasi_strings *other_args, *other_env;
+    REQUIRE(start() == 0);
+    REQUIRE(wasi_strings_new(&os, args, 1, &other_args) == 0);
+    REQUIRE(wasi_strings_new(&os, env, 1, &other_env) == 0);
+    wasi_reset(guest.wasi, other_args, other_env);
+    CHECK_INT(FAKE_CALL(&guest, "args_sizes_get", OUT, OUT + 4), ==, 0);
+    CHECK_INT(get32(OUT), ==, 1);
+    CHECK_INT(get32(OUT + 4), ==, 6);
+    CHECK_INT(FAKE_CALL(&guest, "environ_get", ARRAY, BUF), ==, 0);
+    CHECK(memcmp(guest.memory.bytes + BUF, "B=22", 5) == 0);
+    wasi_reset(guest.wasi, NULL, NULL); /* stay */
+    CHECK_INT(FAKE_CALL(&guest, "args_get", ARRAY, BUF), ==, 0);
+    CHECK(memcmp(guest.memory.bytes + BUF, "other", 6) == 0);
+    stop();
+    wasi_strings_free(&os, other_args);
+    wasi_strings_free(&os, other_env);
+}
+
 TEST(readdir_pages_through)
 {
     char name[32], seen[64][16];
@@ -780,6 +887,7 @@ TEST_MAIN(TEST_CASE(all_functions_are_there), TEST_CASE(arguments_and_environmen
           TEST_CASE(open_gives_the_rights_asked_for), TEST_CASE(flags_of_files),
           TEST_CASE(standard_streams), TEST_CASE(the_store_interrupts_a_library_os_of_its_own),
           TEST_CASE(suspension_asks_on_input_only), TEST_CASE(preopens_are_found_by_name),
+          TEST_CASE(a_reset_puts_descriptors_back), TEST_CASE(a_reset_gives_other_strings),
           TEST_CASE(readdir_pages_through), TEST_CASE(tree_functions), TEST_CASE(poll_clocks),
           TEST_CASE(poll_descriptors), TEST_CASE(poll_bad_arguments),
           TEST_CASE(sockets_without_one), TEST_CASE(descriptors_run_out),

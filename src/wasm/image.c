@@ -89,6 +89,7 @@ void wasm_image_put(struct wasm_image *image)
     if (image->memfd >= 0) {
         close(image->memfd);
     }
+    wm_free(image->stored);
     wm_free(image);
 }
 
@@ -124,6 +125,11 @@ int wasm_image_begin_memory(struct wasm_image *image, uint64_t bytes, struct wm_
     if (bytes == 0) {
         return 0;
     }
+    uint64_t pages = (bytes + WASM_IMAGE_PAGE_BYTES - 1) / WASM_IMAGE_PAGE_BYTES;
+    image->stored = wm_alloc_zero((pages + 63) / 64, sizeof *image->stored);
+    if (!image->stored) {
+        return wm_diag_set(diag, -ENOMEM, "image: %s", wm_error_text(-ENOMEM));
+    }
     errno = ENOMEM;
     image->memfd = wm_fault_here(WM_FAULT_IO)
                        ? -1
@@ -139,6 +145,10 @@ int wasm_image_begin_memory(struct wasm_image *image, uint64_t bytes, struct wm_
 int wasm_image_write_memory(struct wasm_image *image, uint64_t offset, const uint8_t *bytes,
                             uint64_t len, struct wm_diag *diag)
 {
+    for (uint64_t page = offset / WASM_IMAGE_PAGE_BYTES;
+         page * WASM_IMAGE_PAGE_BYTES < offset + len; page++) {
+        image->stored[page / 64] |= UINT64_C(1) << (page % 64);
+    }
     while (len > 0) {
         errno = ENOSPC;
         ssize_t done =

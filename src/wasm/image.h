@@ -22,7 +22,8 @@ struct wasm_image {
     uint64_t memory_bytes;
     uint64_t memory_limit_bytes; /* 0: the pool's alone */
     const uint8_t *bytes;        /* the same, mapped read-only; what pages are copied back from */
-    union wasm_value *globals;   /* index space; a funcref as function index + 1 */
+    uint64_t *stored; /* a bit for each page: 0, a hole. Reading it in `bytes` would fill it */
+    union wasm_value *globals;       /* index space; a funcref as function index + 1 */
     struct wasm_image_table *tables; /* defined ones: all */
     uint8_t *data_dropped, *elem_dropped;
     bool suspended;
@@ -46,6 +47,10 @@ bool wasm_image_func_of(const struct wasm_instance *instance, const struct wasm_
                         uint32_t *out);
 
 #define WASM_IMAGE_PAGE_BYTES 4096u
+static inline bool wasm_image_stores(const struct wasm_image *image, uint64_t page)
+{
+    return image->stored[page / 64] >> (page % 64) & 1;
+}
 bool wasm_image_page_is_zero(const uint8_t *page);
 
 #endif

@@ -40,7 +40,7 @@
 #define HOT_RUNS_MAX 6u
 #define HOT_PAGES_MAX 32u
 #define LEARN_EVERY 64u
-#define STACK_KEPT_BYTES (UINT64_C(64) << 10)
+#define STACK_KEPT_BYTES (UINT64_C(16) << 10)
 #define TABLE_RESERVE_MIN 2048u /* elements: tables of most modules fit without a new mapping */
 
 struct wasm_slot {
@@ -58,6 +58,7 @@ struct wasm_slot {
     uint32_t resets; /* since it was bound */
     uint32_t hot_count;
     struct wasm_page_run hot[HOT_RUNS_MAX]; /* guest addresses, ascending */
+    uint32_t params;                        /* the most of a function of its image */
     bool out;
     bool used;                       /* a call may have run since its stack was wiped */
     struct wasm_slot *newer, *older; /* free slots, by when they were put */
@@ -138,7 +139,20 @@ static bool discard(struct wasm_slot *slot, uint64_t start, uint64_t end)
 
 static void copy_back(struct wasm_slot *slot, uint64_t start, uint64_t end)
 {
-    memcpy(slot->memory.cell.base + start, slot->image->bytes + start, end - start);
+    const struct wasm_image *image = slot->image;
+    for (uint64_t at = start, next; at < end; at = next) {
+        /* Zeroes are not read: the machine would have to keep a page of them for that. */
+        bool stored = wasm_image_stores(image, at / PAGE_BYTES);
+        next = at + PAGE_BYTES;
+        while (next < end && wasm_image_stores(image, next / PAGE_BYTES) == stored) {
+            next += PAGE_BYTES;
+        }
+        if (stored) {
+            memcpy(slot->memory.cell.base + at, image->bytes + at, next - at);
+        } else {
+            memset(slot->memory.cell.base + at, 0, next - at);
+        }
+    }
     slot->pool->stats.pages_copied += (end - start) / PAGE_BYTES;
 }
 
@@ -418,14 +432,27 @@ static void unbind(struct wasm_slot *slot)
     }
 }
 
+static uint32_t params_most(const struct wasm_object *object)
+{
+    uint32_t most = 0;
+    for (uint64_t i = 0; i < WASM_OBJECT_COUNT(object, TYPES); i++) {
+        most = most < object->at.TYPES[i].params.len ? object->at.TYPES[i].params.len : most;
+    }
+    return most;
+}
+
 /* What calls of the last image left behind that no call can read: the next has no business with it,
- * even through a mistake of ours. The top of the stack, which every call uses, keeps its pages. */
-static bool wipe(struct wasm_store *store)
+ * even through a mistake of ours. The top of the stack, which every call uses, keeps its pages. Of
+ * the room for parameters only what a function of that image could fill is touched: it is four
+ * pages, which idle slots can do without. */
+static bool wipe(struct wasm_store *store, uint32_t params)
 {
     uint64_t kept = wm_min_u64(store->stack_bytes, STACK_KEPT_BYTES);
     uint8_t *low = store->stack + WASM_STACK_GUARD_BYTES;
     memset(low + store->stack_bytes - kept, 0, kept);
-    memset(store->budget.tail_params, 0, sizeof store->budget.tail_params);
+    memset(
+        store->budget.tail_params, 0,
+        wm_min_u64(params * sizeof *store->budget.tail_params, sizeof store->budget.tail_params));
     return !wm_fault_here(WM_FAULT_IO) &&
            madvise(low, store->stack_bytes - kept, MADV_DONTNEED) == 0;
 }
@@ -435,10 +462,11 @@ static int bind(struct wasm_slot *slot, struct wasm_image *image, wasm_resolve_f
 {
     const struct wasm_object *object = image->object;
     unbind(slot);
-    if (slot->used && !wipe(slot->store)) {
+    if (slot->used && !wipe(slot->store, slot->params)) {
         return wm_diag_set(diag, -ENOMEM, "slot: wiping the stack: %s", wm_error_text(-ENOMEM));
     }
     slot->used = false;
+    slot->params = params_most(object);
     slot->image = wasm_image_ref(image);
     slot->dear_scans = slot->resets = slot->hot_count = 0;
     int rc = wasm_instance_link(slot->store, object, image->type_ids, resolve, resolve_self, true,

@@ -32,20 +32,24 @@ static uint64_t det_stack_bytes(const struct wasm_store *store)
 
 static int set_stack(struct wasm_store *store, uint64_t stack_bytes, struct wm_diag *diag)
 {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     uint8_t *stack = MAP_FAILED;
     errno = ENOMEM;
     if (!wm_fault_here(WM_FAULT_IO)) {
-        stack = mmap(NULL, WASM_STACK_GUARD_BYTES + stack_bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+        stack = mmap(NULL, WASM_STACK_GUARD_BYTES + stack_bytes, PROT_NONE, flags, -1, 0);
     }
     if (stack == MAP_FAILED) {
         return wm_diag_set(diag, -errno, "store: a guest stack of %llu bytes: %s",
                            (unsigned long long)stack_bytes, strerror(errno));
     }
-    if (mprotect(stack, WASM_STACK_GUARD_BYTES, PROT_NONE) != 0) {
+    /* The guard is of the same kind as the unused part of a memory's reservation, which mostly lies
+     * below it: the kernel makes one mapping of both. Tens of thousands of slots need that. */
+    if (mmap(stack + WASM_STACK_GUARD_BYTES, stack_bytes, PROT_READ | PROT_WRITE,
+             flags | MAP_STACK | MAP_FIXED, -1, 0) == MAP_FAILED) {
         int rc = -errno;
         munmap(stack, WASM_STACK_GUARD_BYTES + stack_bytes);
-        return wm_diag_set(diag, rc, "store: the guard of the guest stack: %s", strerror(-rc));
+        return wm_diag_set(diag, rc, "store: a guest stack of %llu bytes: %s",
+                           (unsigned long long)stack_bytes, strerror(-rc));
     }
     if (store->stack) {
         munmap(store->stack, WASM_STACK_GUARD_BYTES + store->stack_bytes);

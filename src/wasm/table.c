@@ -30,10 +30,19 @@ int wasm_table_init(struct wasm_table *table, struct wasm_store *store, uint8_t 
                                  .limit = limit,
                                  .elem_type = elem_type,
                                  .reserved_bytes = bytes};
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *elems = MAP_FAILED;
     errno = ENOMEM;
     if (!wm_fault_here(WM_FAULT_IO)) {
-        elems = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        /* With access from the start, since what is never touched takes no memory: one mapping and
+         * not two, and it is one with the stack that mostly lies below it (MAP_STACK: no huge
+         * pages). Where the machine does not promise more than it has, part by part. */
+        elems = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_STACK, -1, 0);
+        if (elems != MAP_FAILED) {
+            table->committed_bytes = bytes;
+        } else {
+            elems = mmap(NULL, bytes, PROT_NONE, flags, -1, 0);
+        }
     }
     if (elems == MAP_FAILED) {
         return wm_diag_set(diag, -errno, "table: reserving %llu bytes of address space: %s",

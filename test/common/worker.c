@@ -49,16 +49,11 @@ static int compile(const char *path, struct wm_diag *diag)
     return object;
 }
 
-int test_worker_load(struct link *link, const struct test_function *function, struct wm_diag *diag)
+static void describe(const struct test_function *function, enum control_kind kind,
+                     struct control_message *message)
 {
-    static struct control_message message;
-    int object = compile(function->module, diag);
-    if (object < 0) {
-        return object;
-    }
-    int fds[2] = {object, memfd_create("image", MFD_CLOEXEC)};
-    message = (struct control_message){
-        .kind = CONTROL_SNAPSHOT,
+    *message = (struct control_message){
+        .kind = (uint16_t)kind,
         .handle = function->handle,
         .function_kind = function->kind,
         .function_version = 1,
@@ -66,24 +61,54 @@ int test_worker_load(struct link *link, const struct test_function *function, st
         .tenant = wm_view_str(function->tenant),
         .name = wm_view_str(function->name),
     };
-    while (message.args.count < 4 && function->args[message.args.count]) {
-        message.args.items[message.args.count] = wm_view_str(function->args[message.args.count]);
-        message.args.count++;
+    while (message->args.count < 4 && function->args[message->args.count]) {
+        message->args.items[message->args.count] = wm_view_str(function->args[message->args.count]);
+        message->args.count++;
     }
+}
+
+int test_worker_prepare(struct link *link, const struct test_function *function, int fds[2],
+                        struct wm_diag *diag)
+{
+    static struct control_message message;
+    fds[0] = compile(function->module, diag);
+    if (fds[0] < 0) {
+        return fds[0];
+    }
+    fds[1] = memfd_create("image", MFD_CLOEXEC);
+    describe(function, CONTROL_SNAPSHOT, &message);
     int rc = link_send(link, &message, fds, 2);
     rc = rc ? rc : link_wait(link, CONTROL_DONE, 120000, diag);
-    if (rc == 0) {
-        message.kind = CONTROL_LOAD;
-        if (function->secret) {
-            message.secrets.count = 1;
-            message.secrets.items[0] = wm_view_str(function->secret);
-        }
-        lseek(fds[1], 0, SEEK_SET);
-        rc = link_send(link, &message, fds, 2);
-        rc = rc ? rc : link_wait(link, CONTROL_DONE, 60000, diag);
+    if (rc != 0) {
+        close(fds[0]);
+        close(fds[1]);
     }
-    close(fds[0]);
-    close(fds[1]);
+    return rc;
+}
+
+int test_worker_add(struct link *link, const struct test_function *function, const int fds[2],
+                    struct wm_diag *diag)
+{
+    static struct control_message message;
+    describe(function, CONTROL_LOAD, &message);
+    if (function->secret) {
+        message.secrets.count = 1;
+        message.secrets.items[0] = wm_view_str(function->secret);
+    }
+    lseek(fds[1], 0, SEEK_SET);
+    int rc = link_send(link, &message, fds, 2);
+    return rc ? rc : link_wait(link, CONTROL_DONE, 60000, diag);
+}
+
+int test_worker_load(struct link *link, const struct test_function *function, struct wm_diag *diag)
+{
+    int fds[2];
+    int rc = test_worker_prepare(link, function, fds, diag);
+    if (rc == 0) {
+        rc = test_worker_add(link, function, fds, diag);
+        close(fds[0]);
+        close(fds[1]);
+    }
     return rc;
 }
 

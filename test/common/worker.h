@@ -25,7 +25,14 @@ struct test_result {
 };
 
 struct link *test_worker_start(const struct link_config *config);
-/* 0, or the worker's code with diag. */
+/* Compiles the module and has its Proto-Faaslet made: fds are given, of the object and the image.
+ * 0, or the worker's code with diag. */
+WM_MUST_CHECK int test_worker_prepare(struct link *link, const struct test_function *function,
+                                      int fds[2], struct wm_diag *diag);
+/* Loads what was prepared, here or in another worker, as often as wanted; fds are borrowed. */
+WM_MUST_CHECK int test_worker_add(struct link *link, const struct test_function *function,
+                                  const int fds[2], struct wm_diag *diag);
+/* Both. */
 WM_MUST_CHECK int test_worker_load(struct link *link, const struct test_function *function,
                                    struct wm_diag *diag);
 /* Submits; the result comes by test_worker_wait. */
