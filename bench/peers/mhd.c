@@ -49,10 +49,10 @@ static void completed(void *self, struct MHD_Connection *connection, void **cont
 
 int main(int argc, char **argv)
 {
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, (uint16_t)(argc > 1 ? atoi(argv[1]) : 8080), NULL, NULL,
-        answer, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        1000u, MHD_OPTION_END);
+    struct MHD_Daemon *daemon =
+        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, (uint16_t)(argc > 1 ? atoi(argv[1]) : 8080),
+                         NULL, NULL, answer, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+                         MHD_OPTION_CONNECTION_LIMIT, 1000u, MHD_OPTION_END);
     if (!daemon) {
         fputs("mhd: cannot listen\n", stderr);
         return 1;

@@ -45,9 +45,8 @@ int worker_state_new(int socket, uint64_t bytes_max, struct worker_state **out,
     }
     if (rc == 0) {
         worker_state_way(state, rpc, &state->renewals);
-        struct local_tier_config config = {.bytes_max = bytes_max,
-                                           .renewals = &state->renewals.tier,
-                                           .sharing = &sharing};
+        struct local_tier_config config = {
+            .bytes_max = bytes_max, .renewals = &state->renewals.tier, .sharing = &sharing};
         rc = local_tier_new(&config, &state->local, diag);
     }
     if (rc != 0) {
