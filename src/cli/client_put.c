@@ -72,6 +72,7 @@ struct put {
     struct list args, env, secrets;
     bool idempotent, fuel, library, watch;
     enum source source;
+    uint64_t args_bytes;        /* of the body's end */
     char *watched[WATCHED_MAX]; /* absolute paths */
     size_t watched_count;
 };
@@ -376,11 +377,8 @@ static int make_url(const struct put *put, struct client_url *url)
     if (put->library) {
         client_url_query(url, "library", "1");
     }
-    if (put->source == SOURCE_PYTHON) {
-        int status = client_python_args(put->file, url);
-        if (status) {
-            return status;
-        }
+    if (put->args_bytes) {
+        client_url_number(url, "args", put->args_bytes);
     }
     for (size_t i = 0; i < put->args.count; i++) {
         client_url_query(url, "arg", put->args.at[i]);
@@ -461,7 +459,9 @@ static int put_module(struct put *put)
     int status = CLI_USAGE;
     switch (put->source) {
     case SOURCE_C: status = compile(put, &body); break;
-    case SOURCE_PYTHON: status = client_python_open(put->file, put->python, &body); break;
+    case SOURCE_PYTHON:
+        status = client_python_body(put->file, put->python, &body, &put->args_bytes);
+        break;
     case SOURCE_MODULE: status = client_body_open(&body, put->file, CLIENT_MODULE_BYTES_MAX); break;
     }
     if (!status) {

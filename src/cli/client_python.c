@@ -1,10 +1,13 @@
 /* client_python.c: finding the interpreter, packing the script. */
 #include "cli/client_python.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #define BOOTSTRAP_BYTES_MAX 8192u
@@ -64,7 +67,7 @@ static int make(const char *script, const char *path)
                            script);
 }
 
-int client_python_open(const char *script, const char *given, struct client_body *body)
+static int open_python(const char *script, const char *given, struct client_body *body)
 {
     static const char *const places[] = {"../share/wardmote/python.wasm",
                                          "../../share/wardmote/python.wasm"};
@@ -140,14 +143,27 @@ static void strip(char *text)
     *to = 0;
 }
 
-int client_python_args(const char *script, struct client_url *url)
+/* "-B" "-c" BOOTSTRAP SCRIPT NAME, each with its NUL; out may be NULL to count. */
+static size_t put_args(const char *const *args, size_t count, char *out)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t more = strlen(args[i]) + 1;
+        if (out) {
+            memcpy(out + len, args[i], more);
+        }
+        len += more;
+    }
+    return len;
+}
+
+static int append_args(const char *script, int fd, uint64_t *len)
 {
     static char bootstrap[BOOTSTRAP_BYTES_MAX + 1], text[CLIENT_SCRIPT_BYTES_MAX + 1];
     static char encoded[(CLIENT_SCRIPT_BYTES_MAX + 2) / 3 * 4 + 1];
-    static char packed[(BOOTSTRAP_BYTES_MAX + 2) / 3 * 4 + 128];
-    static char encoded_bootstrap[(BOOTSTRAP_BYTES_MAX + 2) / 3 * 4 + 1];
+    static char all[sizeof bootstrap + sizeof encoded + PATH_MAX + 16];
     char path[PATH_MAX];
-    size_t len = 0, bootstrap_len = 0;
+    size_t text_len = 0, bootstrap_len = 0;
     if (!find_sdk("bootstrap.py", R_OK, path, sizeof path)) {
         return cli_error(CLI_MISSING,
                          "%s: sdk/python/bootstrap.py, which loads scripts, is not beside this "
@@ -155,21 +171,60 @@ int client_python_args(const char *script, struct client_url *url)
                          script);
     }
     int status = read_text(path, BOOTSTRAP_BYTES_MAX, bootstrap, &bootstrap_len);
-    status = status ? status : read_text(script, CLIENT_SCRIPT_BYTES_MAX, text, &len);
+    status = status ? status : read_text(script, CLIENT_SCRIPT_BYTES_MAX, text, &text_len);
     if (status) {
         return status;
     }
     strip(bootstrap);
-    encode64(bootstrap, strlen(bootstrap), encoded_bootstrap);
-    encode64(text, len, encoded);
-    snprintf(packed, sizeof packed,
-             "import base64;exec(compile(base64.urlsafe_b64decode('%s'),'<string>','exec'))",
-             encoded_bootstrap);
-    const char *name = strrchr(script, '/');
-    client_url_query(url, "arg", "-B"); /* no folder to keep compiled modules in */
-    client_url_query(url, "arg", "-c");
-    client_url_query(url, "arg", packed);
-    client_url_query(url, "arg", encoded);
-    client_url_query(url, "arg", name ? name + 1 : script);
+    encode64(text, text_len, encoded);
+    const char *slash = strrchr(script, '/');
+    /* -B: there is no folder to keep compiled modules in. */
+    const char *const args[] = {"-B", "-c", bootstrap, encoded, slash ? slash + 1 : script};
+    *len = put_args(args, WM_COUNT_OF(args), NULL);
+    if (*len > sizeof all) {
+        return cli_error(CLI_USAGE, "%s: its name is too long", script);
+    }
+    put_args(args, WM_COUNT_OF(args), all);
+    for (uint64_t at = 0; at < *len;) {
+        ssize_t done = write(fd, all + at, *len - at);
+        if (done < 0) {
+            return cli_error(CLI_FAILED, "%s: %m", script);
+        }
+        at += (uint64_t)done;
+    }
     return 0;
+}
+
+/* The module is copied: an upload is one file. */
+static int copy_module(const char *script, const struct client_body *from, int fd)
+{
+    off_t at = 0;
+    while ((uint64_t)at < from->len) {
+        ssize_t done = sendfile(fd, from->fd, &at, from->len - (uint64_t)at);
+        if (done <= 0) {
+            return cli_error(CLI_FAILED, "%s: Python's module: %s", script,
+                             done < 0 ? strerror(errno) : "it became shorter");
+        }
+    }
+    return 0;
+}
+
+int client_python_body(const char *script, const char *given, struct client_body *body,
+                       uint64_t *args_bytes)
+{
+    struct client_body module = CLIENT_BODY_NONE;
+    int status = open_python(script, given, &module);
+    int fd = status ? -1 : memfd_create("python", MFD_CLOEXEC);
+    if (!status && fd < 0) {
+        status = cli_error(CLI_FAILED, "%s: no memory for Python's module: %m", script);
+    }
+    status = status ? status : copy_module(script, &module, fd);
+    status = status ? status : append_args(script, fd, args_bytes);
+    if (!status) {
+        *body = (struct client_body){NULL, fd, module.len + *args_bytes, true};
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    client_body_close(&module);
+    return status;
 }
