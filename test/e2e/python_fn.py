@@ -241,6 +241,11 @@ def environments():
     plain.write_text(PLAIN)
     check("plain: put", node.fn("put", str(plain)).failed())
     check("plain: a command sees its environment at each call", node.fn("env", "plain", "VARIABLE=x").failed(), node.call("plain").is_("x x"))
+    hidden = pathlib.Path(node.folder) / "hidden"
+    hidden.write_text("hush\n")
+    check("plain: a secret is one more variable", node.fn("env", "plain", "--clear").failed(),
+          node.fn("secret", "set", "plain", "VARIABLE", str(hidden)).failed(), node.call("plain").is_("hush hush"))
+    check("plain: ...until it is taken away", node.fn("secret", "rm", "plain", "VARIABLE").failed(), node.call("plain").is_("none none"))
     if module:
         environment("sees", lambda: put("sees", SEES), lambda version="": node.call("sees" + version, ""))
         # A version that no alias names does not keep the others from a new environment.
@@ -252,7 +257,31 @@ def environments():
         check("two: the old version is back", node.call("two@1").is_("none"))
 
 
+def tails():
+    """Arguments behind a module."""
+    plain = pathlib.Path(node.folder) / "arguments.c"
+    plain.write_text('#include <stdio.h>\nint main(int n, char **v) { for (int i = 1; i < n; i++) printf("[%s]", v[i]); }\n')
+    built = node.wardmote("build", str(plain), "-o", node.folder + "/arguments.wasm")
+    check("args: a program", built.failed())
+    wasm = pathlib.Path(node.folder, "arguments.wasm").read_bytes()
+
+    def upload(tail, query):
+        status, body, _ = node.request("PUT", "/v1/functions/arguments?" + query, wasm + tail)
+        return status, body
+
+    for tail, query, want in ((b"", "arg=x", b"[x]"), (b"a\0", "args=2", b"[a]"), (b"a\0\0b c\0", "args=7&arg=x&arg=y", b"[a][][b c][x][y]"),
+                              ("ü\0".encode() * 100, "args=300", "[ü]".encode() * 100), (b"\0" * 256, "args=256", b"[]" * 256)):
+        status, body = upload(tail, query)
+        check(f"args: {query}", same(status, 201) and body, node.call("arguments").is_(want))
+    for tail, query, want in ((b"a", "args=1", 400), (b"a\0", f"args={len(wasm) + 2}", 400), (b"", "args=65537", 400), (b"", "args=-1", 400),
+                              (b"a\0", "args=1", 422), (b"\0" * 257, "args=257", 422), (b"\0" * 256, "args=256&arg=x", 422),
+                              (b"\xff\0", "args=2", 400), (b"x" * 65535 + b"\0", "args=65536", 422), (b"", f"args={len(wasm) - 1}", 400)):
+        status, body = upload(tail, query)
+        check(f"args: refused: {len(tail)} bytes, {query}", same(status, want) and body)
+
+
 try:
+    tails()
     if module:
         calls()
         refused()
