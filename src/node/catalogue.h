@@ -99,6 +99,16 @@ const struct tenant *catalogue_tenant(struct catalogue *catalogue, const char *n
 struct function_version *catalogue_find(struct catalogue *catalogue, const char *tenant,
                                         const char *function);
 void function_version_put(struct function_version *version);
+/* A function's environment, as it would be for a new version: a copy (catalogue_strings_free);
+ * NULL: no memory. A function that is not there yet has an empty one. */
+char **catalogue_env(struct catalogue *catalogue, const char *tenant, const char *function);
+void catalogue_strings_free(char **strings);
+/* The versions of a function in whose Proto-Faaslets the environment may be frozen, one reference
+ * each; how many there are, at most CATALOGUE_VERSIONS_MAX. */
+size_t catalogue_frozen(struct catalogue *catalogue, const char *tenant, const char *function,
+                        struct function_version *out[CATALOGUE_VERSIONS_MAX]);
+/* Does any alias name it? */
+bool catalogue_is_named(struct catalogue *catalogue, const struct function_version *version);
 /* ROLE_NONE: no such token. *tenant: "" for the node's own administrator, who may act for all. */
 enum role catalogue_token(struct catalogue *catalogue, struct wm_view token, const char **tenant);
 /* Secrets of a function as "NAME=value" strings, for the worker that runs it; given, wiped by
@@ -161,8 +171,10 @@ WM_MUST_CHECK int catalogue_add_token(struct catalogue *catalogue, const char *t
 WM_MUST_CHECK int catalogue_remove_token(struct catalogue *catalogue, const char *tenant,
                                          const char *id, struct catalogue_change **out,
                                          struct wm_diag *diag);
-/* Takes what `version` says but refs, version, env, env_revision, created_ns; `latest` becomes it
- * unless `library`. *number: which it is. WM_E_LIMIT beyond the tenant's modules_bytes. */
+/* Takes what `version` says but refs, version, env_revision, created_ns; `latest` becomes it unless
+ * `library`. *number: which it is. WM_E_LIMIT beyond the tenant's modules_bytes. version->env: the
+ * environment under which its Proto-Faaslet was made; WM_E_BUSY when it is another by now. NULL:
+ * that does not matter. */
 WM_MUST_CHECK int catalogue_add_version(struct catalogue *catalogue,
                                         const struct function_version *version, bool library,
                                         uint32_t *number, struct catalogue_change **out,
@@ -178,9 +190,17 @@ WM_MUST_CHECK int catalogue_set_alias(struct catalogue *catalogue, const char *t
 WM_MUST_CHECK int catalogue_rollback(struct catalogue *catalogue, const char *tenant,
                                      const char *function, uint32_t *number,
                                      struct catalogue_change **out, struct wm_diag *diag);
-/* env: "NAME=value", NULL-terminated; replaces. */
+/* The Proto-Faaslet of a version under a new environment; all zero: it could not be made. */
+struct catalogue_image {
+    uint32_t version;
+    uint8_t sha256[32];
+    uint64_t bytes;
+};
+/* env: "NAME=value", NULL-terminated; replaces. `images`: of all versions that catalogue_frozen
+ * gives; WM_E_BUSY where one is missing, because it came meanwhile. */
 WM_MUST_CHECK int catalogue_set_env(struct catalogue *catalogue, const char *tenant,
                                     const char *function, char *const *env,
+                                    const struct catalogue_image *images, size_t image_count,
                                     struct catalogue_change **out, struct wm_diag *diag);
 /* value.ptr NULL removes it. A value holds no NUL. */
 WM_MUST_CHECK int catalogue_set_secret(struct catalogue *catalogue, const char *tenant,

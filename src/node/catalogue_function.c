@@ -463,6 +463,56 @@ struct function_version *catalogue_find(struct catalogue *catalogue, const char 
     return version;
 }
 
+char **catalogue_env(struct catalogue *catalogue, const char *tenant, const char *function)
+{
+    const struct function_entry *entry = find(catalogue, tenant, function, strlen(function));
+    return entry ? strings_copy(entry->env) : wm_alloc_zero(1, sizeof(char *));
+}
+
+void catalogue_strings_free(char **strings)
+{
+    strings_free(strings);
+}
+
+/* What ran before the image was taken may have kept what it read of the environment. Commands run
+ * nothing of their own before. */
+static bool is_frozen(const struct function_version *version)
+{
+    return version->kind != FUNCTION_COMMAND;
+}
+
+size_t catalogue_frozen(struct catalogue *catalogue, const char *tenant, const char *function,
+                        struct function_version *out[CATALOGUE_VERSIONS_MAX])
+{
+    const struct function_entry *entry = find(catalogue, tenant, function, strlen(function));
+    size_t count = 0;
+    for (size_t i = 0; entry && i < entry->versions.count; i++) {
+        struct function_version *version = entry->versions.items[i];
+        if (is_frozen(version) && count < CATALOGUE_VERSIONS_MAX) {
+            version->refs++;
+            out[count++] = version;
+        }
+    }
+    return count;
+}
+
+static bool has_alias(const struct function_entry *function, uint32_t version)
+{
+    for (size_t i = 0; i < function->aliases.count; i++) {
+        if (function->aliases.items[i].version == version) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool catalogue_is_named(struct catalogue *catalogue, const struct function_version *version)
+{
+    const struct function_entry *entry =
+        find(catalogue, version->tenant, version->name, strlen(version->name));
+    return entry && has_alias(entry, version->version);
+}
+
 json_t *catalogue_show_function(struct catalogue *catalogue, const char *tenant,
                                 const char *function)
 {
@@ -545,11 +595,7 @@ static void drop_version(struct function_entry *function, size_t idx)
 static bool make_room(struct function_entry *function)
 {
     for (size_t i = 0; i < function->versions.count; i++) {
-        bool named = false;
-        for (size_t j = 0; j < function->aliases.count; j++) {
-            named |= function->aliases.items[j].version == function->versions.items[i]->version;
-        }
-        if (!named) {
+        if (!has_alias(function, function->versions.items[i]->version)) {
             drop_version(function, i);
             return true;
         }
@@ -591,6 +637,15 @@ static int check_strings(char *const *strings, const char *what, struct wm_diag 
                              CATALOGUE_STRINGS_MAX, CATALOGUE_STRINGS_BYTES_MAX);
 }
 
+static bool strings_equal(char *const *a, char *const *b)
+{
+    size_t i = 0;
+    while (a[i] && b[i] && strcmp(a[i], b[i]) == 0) {
+        i++;
+    }
+    return !a[i] && !b[i];
+}
+
 int catalogue_add_version(struct catalogue *catalogue, const struct function_version *version,
                           bool library, uint32_t *number, struct catalogue_change **out,
                           struct wm_diag *diag)
@@ -616,6 +671,11 @@ int catalogue_add_version(struct catalogue *catalogue, const struct function_ver
     } else if (function->versions.count >= CATALOGUE_VERSIONS_MAX && !make_room(function)) {
         err = wm_diag_set(diag, WM_E_LIMIT, "function %s: has %u versions, each with an alias",
                           function->name, CATALOGUE_VERSIONS_MAX);
+    } else if (version->env && !strings_equal(version->env, function->env)) {
+        err = wm_diag_set(diag, WM_E_BUSY,
+                          "function %s: its environment was changed while this version was being "
+                          "initialised under the old one; put it again",
+                          function->name);
     }
     if (err) {
         entry_free(&function->entry);
@@ -751,8 +811,33 @@ static bool env_name_ok(const char *text, size_t len)
     return len > 0 && len <= CATALOGUE_NAME_BYTES_MAX;
 }
 
+/* Into versions that nobody else has seen yet. */
+static int set_images(struct function_entry *entry, const struct catalogue_image *images,
+                      size_t count, struct wm_diag *diag)
+{
+    static const uint8_t none[32]; /* what libraries have */
+    for (size_t i = 0; i < entry->versions.count; i++) {
+        struct function_version *version = entry->versions.items[i];
+        const struct catalogue_image *found = NULL;
+        for (size_t j = 0; j < count; j++) {
+            found = images[j].version == version->version ? &images[j] : found;
+        }
+        if (found) {
+            memcpy(version->image_sha256, found->sha256, sizeof version->image_sha256);
+            version->image_bytes = found->bytes;
+        } else if (is_frozen(version) && memcmp(version->image_sha256, none, sizeof none) != 0) {
+            return wm_diag_set(diag, WM_E_BUSY,
+                               "function %s: version %u came while its environment was being "
+                               "changed; set it again",
+                               entry->name, version->version);
+        }
+    }
+    return 0;
+}
+
 int catalogue_set_env(struct catalogue *catalogue, const char *tenant, const char *function,
-                      char *const *env, struct catalogue_change **out, struct wm_diag *diag)
+                      char *const *env, const struct catalogue_image *images, size_t image_count,
+                      struct catalogue_change **out, struct wm_diag *diag)
 {
     struct function_entry *entry;
     char shown[80];
@@ -775,10 +860,11 @@ int catalogue_set_env(struct catalogue *catalogue, const char *tenant, const cha
         strings_free(entry->env);
         entry->env = copy;
     }
-    err = copy ? renew_versions(entry) : -ENOMEM;
+    err = wm_diag_default(diag, copy ? renew_versions(entry) : -ENOMEM, "catalogue");
+    err = err ? err : set_images(entry, images, image_count, diag);
     if (err) {
         entry_free(&entry->entry);
-        return wm_diag_default(diag, err, "catalogue");
+        return err;
     }
     return change_put(catalogue, &entry->entry, out, diag);
 }

@@ -156,7 +156,7 @@ TEST(a_running_call_keeps_its_version)
     struct function_version *running = catalogue_find(catalogue, "t", "f");
     REQUIRE(running != NULL);
     running->worker_free = count_free;
-    CHECK_INT(NOW(catalogue_set_env(catalogue, "t", "f", env, out, &diag)), ==, 0);
+    CHECK_INT(NOW(catalogue_set_env(catalogue, "t", "f", env, NULL, 0, out, &diag)), ==, 0);
     CHECK(running->env[0] == NULL);
     struct function_version *next = catalogue_find(catalogue, "t", "f");
     REQUIRE(next != NULL);
@@ -320,7 +320,8 @@ TEST(rules_of_names_and_limits)
     CHECK_INT(make_version("q", "f", 60, &number), ==, 0);
     CHECK_INT(make_version("q", "g", 60, &number), ==, WM_E_LIMIT);
     CHECK_INT(make_version("nobody", "g", 60, &number), ==, WM_E_NOT_FOUND);
-    CHECK_INT(NOW(catalogue_set_env(catalogue, "q", "f", bad_env, out, &diag)), ==, WM_E_USAGE);
+    CHECK_INT(NOW(catalogue_set_env(catalogue, "q", "f", bad_env, NULL, 0, out, &diag)), ==,
+              WM_E_USAGE);
     CHECK_INT(NOW(catalogue_rollback(catalogue, "q", "f", &number, out, &diag)), ==, WM_E_BUSY);
     /* With the tenant goes everything it has. */
     CHECK_INT(NOW(catalogue_remove_tenant(catalogue, "q", out, &diag)), ==, 0);
@@ -369,7 +370,7 @@ TEST(survives_no_memory)
     CHECK_INT(make_version("t", "f", 1, &number), ==, 0);
     for (uint64_t n = 0; wm_fault_next(WM_FAULT_ALLOC, &n);) {
         char *env[] = {"A=1", "B=2", NULL};
-        int err = NOW(catalogue_set_env(catalogue, "t", "f", env, out, &diag));
+        int err = NOW(catalogue_set_env(catalogue, "t", "f", env, NULL, 0, out, &diag));
         CHECK(err == 0 || err == -ENOMEM);
     }
     for (uint64_t n = 0; wm_fault_next(WM_FAULT_ALLOC, &n);) {

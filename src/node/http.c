@@ -366,9 +366,9 @@ void http_error_diag(struct http_request *request, int err, const struct wm_diag
     } statuses[] = {
         {WM_E_USAGE, 400},       {WM_E_MALFORMED, 422},  {WM_E_INVALID, 422},
         {WM_E_UNSUPPORTED, 422}, {WM_E_UNLINKABLE, 422}, {WM_E_TRAP, 422},
-        {WM_E_COMPILER, 422},    {WM_E_NOT_FOUND, 404},  {WM_E_BUSY, 409},
-        {WM_E_STALE, 409},       {WM_E_DENIED, 403},     {WM_E_LIMIT, 413},
-        {WM_E_MISSING, 501},     {-EHOSTUNREACH, 503},
+        {WM_E_COMPILER, 422},    {WM_E_EXITED, 422},     {WM_E_NOT_FOUND, 404},
+        {WM_E_BUSY, 409},        {WM_E_STALE, 409},      {WM_E_DENIED, 403},
+        {WM_E_LIMIT, 413},       {WM_E_MISSING, 501},    {-EHOSTUNREACH, 503},
     };
     for (unsigned i = 0; i < WM_COUNT_OF(statuses); i++) {
         if (statuses[i].err == err) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,8 +105,15 @@ static int hash_file(int fd, uint8_t out[32])
 int objects_open_image(const struct node *node, const struct function_version *version, int *fd,
                        struct wm_diag *diag)
 {
+    static const uint8_t none[32];
     char name[NODE_FILE_NAME_BYTES];
     uint8_t sha256[32];
+    if (memcmp(version->image_sha256, none, sizeof none) == 0) {
+        return wm_diag_set(diag, WM_E_NOT_FOUND,
+                           "%s version %u: has no Proto-Faaslet, since its init failed under the "
+                           "present environment; change that, or upload the module again",
+                           version->name, version->version);
+    }
     node_file_name(name, NODE_IMAGES, version->image_sha256);
     int image = openat(node->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     int rc = image < 0 ? -errno : hash_file(image, sha256);

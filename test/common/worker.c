@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "wasm/cache.h"
 #include "wasm/compile.h"
 
 static WM_NORETURN void die(const char *what, const char *why)
@@ -29,6 +30,14 @@ struct link *test_worker_start(const struct link_config *config)
     return link;
 }
 
+static const struct wasm_options *options(void)
+{
+    static struct wasm_options made;
+    made = (struct wasm_options){WASM_MODE_GUARD, WASM_TIER_OPTIMISED, wasm_cpu_of_this_machine(),
+                                 false, true};
+    return &made;
+}
+
 static int compile(const char *path, struct wm_diag *diag)
 {
     int module = open(path, O_RDONLY | O_CLOEXEC);
@@ -36,10 +45,7 @@ static int compile(const char *path, struct wm_diag *diag)
     if (module < 0 || object < 0) {
         die(path, "cannot be opened");
     }
-    struct wasm_compile_job job = {
-        .module_fd = module,
-        .object_fd = object,
-        .options = {WASM_MODE_GUARD, WASM_TIER_OPTIMISED, wasm_cpu_of_this_machine(), false, true}};
+    struct wasm_compile_job job = {.module_fd = module, .object_fd = object, .options = *options()};
     int rc = wasm_compile(&job, diag);
     close(module);
     if (rc != 0) {
@@ -47,6 +53,24 @@ static int compile(const char *path, struct wm_diag *diag)
         return rc;
     }
     return object;
+}
+
+static int compile_once(const char *path, const char *folder, struct wm_diag *diag)
+{
+    struct wasm_cache *cache;
+    uint8_t sha256[32];
+    int object;
+    int rc = wasm_cache_open(folder, &cache, diag);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = wasm_cache_module_hash(cache, path, sha256, diag);
+    if (rc == 0 && wasm_cache_find_file(cache, sha256, options(), &object, NULL) != 0) {
+        object = compile(path, diag);
+        rc = object < 0 ? object : wasm_cache_put(cache, object, sha256, options(), diag);
+    }
+    wasm_cache_close(cache);
+    return rc != 0 ? rc : object;
 }
 
 static void describe(const struct test_function *function, enum control_kind kind,
@@ -61,7 +85,8 @@ static void describe(const struct test_function *function, enum control_kind kin
         .tenant = wm_view_str(function->tenant),
         .name = wm_view_str(function->name),
     };
-    while (message->args.count < 4 && function->args[message->args.count]) {
+    while (message->args.count < WM_COUNT_OF(function->args) &&
+           function->args[message->args.count]) {
         message->args.items[message->args.count] = wm_view_str(function->args[message->args.count]);
         message->args.count++;
     }

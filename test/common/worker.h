@@ -9,12 +9,13 @@
 
 struct test_function {
     const char *module; /* path of a .wasm file */
+    const char *cache;  /* folder that keeps its compiled code; NULL: compiled each time */
     const char *tenant, *name;
     enum function_kind kind;
     uint32_t handle;
     struct call_limits limits;
     const char *secret; /* "NAME=value" or NULL */
-    const char *args[4];
+    const char *args[8];
 };
 
 struct test_result {

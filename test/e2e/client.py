@@ -343,11 +343,43 @@ def put():
     (WORK / "python.wasm").write_bytes(b"python")
     node.on("PUT", "/v1/functions/greet", (201, answer))
     out = run("fn", "put", "greet.py", "--python", "python.wasm")
-    check("FILE.py", status(out, 0), "" if node.last()["body"] == b"python" else node.last()["body"],
-          "" if query(node.last(), "arg") == ["-c", (WORK / "greet.py").read_text()] and query(node.last(), "kind") == ["suspended"]
-          else node.last()["query"])
-    refuses(3, "--python FILE", "fn", "put", "greet.py")
-    (WORK / "greet.py").write_text("#" * 20000)
+    def sent():
+        """Of the last upload: the module, and the arguments behind it."""
+        body, count = node.last()["body"], int((query(node.last(), "args") or ["0"])[0])
+        return body[:len(body) - count], [a.decode() for a in body[len(body) - count:].split(b"\0")[:-1]]
+
+    module, args = sent()
+    check("FILE.py", status(out, 0), "" if module == b"python" else module,
+          "" if args[:2] == ["-B", "-c"] and args[4:] == ["greet.py"] and query(node.last(), "kind") == ["suspended"]
+          and base64.urlsafe_b64decode(args[3]) == (WORK / "greet.py").read_bytes() else args)
+    loaded = subprocess.run([sys.executable, *args], input="you", capture_output=True, text=True)
+    check("FILE.py: its arguments load the script", loaded.stderr, "" if loaded.stdout == "hello you\n" else loaded.stdout)
+    for length in range(4):
+        (WORK / "greet.py").write_text("#\xfc?>"[:length])
+        run("fn", "put", "greet.py", "--python", "python.wasm")
+        check(f"FILE.py: a script of {length} characters",
+              "" if base64.urlsafe_b64decode(sent()[1][3]) == (WORK / "greet.py").read_bytes() else sent())
+    (WORK / "greet.py").write_bytes(os.urandom(32768).replace(b"\0", b"1"))
+    check("FILE.py: a long script", status(run("fn", "put", "greet.py", "--python", "python.wasm", "--arg", "more"), 0),
+          "" if base64.urlsafe_b64decode(sent()[1][3]) == (WORK / "greet.py").read_bytes() else "another",
+          "" if query(node.last(), "arg") == ["more"] else node.last()["query"])
+    # Without --python it is fetched; by an npm that fails, and by one that brings something else.
+    tools, kept = WORK / "tools", WORK / "cache-home"
+    tools.mkdir()
+    for name, text in (("npm", "exit 1"), ("wasm-opt", "exit 1")):
+        (tools / name).write_text("#!/bin/sh\n" + text + "\n")
+        (tools / name).chmod(0o755)
+    env = {"PATH": f"{tools}:/usr/bin:/bin", "WARDMOTE_PROGRAM": WARDMOTE, "XDG_CACHE_HOME": str(kept)}
+    out = run("fn", "put", "greet.py", env=env)
+    check("FILE.py: Python cannot be fetched", status(out, 3), *has(out.stderr, "is there a network?", "--python FILE"))
+    (tools / "npm").write_text("#!/bin/sh\necho other >python.tgz\n")
+    out = run("fn", "put", "greet.py", env=env)
+    check("FILE.py: another Python is refused", status(out, 3), *has(out.stderr, "is not the file it was"),
+          f"left behind: {list(kept.rglob('*'))}" if [p for p in kept.rglob("*") if p.is_file()] else "")
+    (kept / "wardmote" / "python-3.12.0.wasm").write_bytes(b"kept")
+    out = run("fn", "put", "greet.py", env=env)
+    check("FILE.py: what was fetched is used", status(out, 0), "" if sent()[0] == b"kept" else sent())
+    (WORK / "greet.py").write_text("#" * 32769)
     refuses(2, "File too large", "fn", "put", "greet.py", "--python", "python.wasm")
 
 
