@@ -96,7 +96,8 @@ int test_worker_prepare(struct link *link, const struct test_function *function,
                         struct wm_diag *diag)
 {
     static struct control_message message;
-    fds[0] = compile(function->module, diag);
+    fds[0] = function->cache ? compile_once(function->module, function->cache, diag)
+                             : compile(function->module, diag);
     if (fds[0] < 0) {
         return fds[0];
     }
