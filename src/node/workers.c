@@ -183,11 +183,50 @@ static void on_handle_closed(uv_handle_t *handle)
     }
 }
 
+/* All that the worker has into lists of their own: from here on nothing refers to it, and what is
+ * started next, perhaps while these are being told, goes to another worker. */
+static void disown(struct worker *worker, struct call_list *calls)
+{
+    struct workers *workers = worker->workers;
+    struct worker_call *call;
+    list_init(calls);
+    for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
+        if (worker->out[i]) {
+            list_push(calls, worker->out[i]);
+            worker->out[i] = NULL;
+            workers->stats.calls_out--;
+        }
+    }
+    worker->out_count = 0;
+    while ((call = list_pop(&worker->queue))) {
+        workers->stats.calls_waiting--;
+        list_push(calls, call);
+    }
+    while (worker->loaded) {
+        struct loaded *loaded = worker->loaded;
+        worker->loaded = loaded->next;
+        while ((call = list_pop(&loaded->waiting))) {
+            workers->stats.calls_waiting--;
+            list_push(calls, call);
+        }
+        if (loaded->state == LOADED_OPENING) {
+            loaded->worker = NULL; /* freed when its files are open */
+            if (loaded->version->worker_data == loaded) {
+                loaded->version->worker_data = NULL;
+            }
+        } else {
+            free_loaded(loaded);
+        }
+    }
+}
+
 /* Ends the process and everything that depended on it. */
 static void bury(struct worker *worker, const char *why)
 {
     struct workers *workers = worker->workers;
     struct class *class = worker->class;
+    struct call_list calls;
+    struct worker_call *call;
     if (worker->closing) {
         return;
     }
@@ -202,35 +241,26 @@ static void bury(struct worker *worker, const char *why)
     workers->stats.starting -= !worker->ready;
     uv_poll_stop(&worker->control);
     uv_poll_stop(&worker->event);
+    disown(worker, &calls);
+    for (call = calls.first; call; call = call->next) {
+        call->worker = NULL;
+    }
+    struct snapshot *snapshots = worker->snapshots;
+    worker->snapshots = NULL;
     service_stop(worker->service); /* its threads end with the sockets */
     link_close(worker->link);
+    worker->link = NULL;
     sandbox_put(workers->sandbox, worker->place);
-    for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
-        struct worker_call *call = worker->out[i];
-        if (call) {
-            worker->out[i] = NULL;
-            workers->stats.calls_out--;
-            end_call(call, CALL_END_WORKER_DIED, why);
-        }
-    }
-    end_list(workers, &worker->queue, CALL_END_WORKER_DIED, why);
-    while (worker->loaded) {
-        struct loaded *loaded = worker->loaded;
-        worker->loaded = loaded->next;
-        end_list(workers, &loaded->waiting, CALL_END_WORKER_DIED, why);
-        if (loaded->state == LOADED_OPENING) {
-            loaded->worker = NULL; /* freed when its files are open */
-        } else {
-            free_loaded(loaded);
-        }
-    }
-    while (worker->snapshots) {
-        struct snapshot *snapshot = worker->snapshots;
-        worker->snapshots = snapshot->next;
-        end_snapshot(snapshot, WM_E_TRAP, why);
-    }
     uv_close((uv_handle_t *)&worker->control, on_handle_closed);
     uv_close((uv_handle_t *)&worker->event, on_handle_closed);
+    while ((call = list_pop(&calls))) {
+        end_call(call, CALL_END_WORKER_DIED, why);
+    }
+    while (snapshots) {
+        struct snapshot *snapshot = snapshots;
+        snapshots = snapshot->next;
+        end_snapshot(snapshot, WM_E_TRAP, why);
+    }
 }
 
 static void died(struct worker *worker, const char *why)
