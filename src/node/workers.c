@@ -158,6 +158,16 @@ static void end_list(struct workers *workers, struct call_list *list, enum call_
     }
 }
 
+/* What waited, to the end of another list. */
+static void list_move(struct workers *workers, struct call_list *to, struct call_list *from)
+{
+    struct worker_call *call;
+    while ((call = list_pop(from))) {
+        workers->stats.calls_waiting--;
+        list_push(to, call);
+    }
+}
+
 /* --- A worker's end --- */
 
 static void free_loaded(struct loaded *loaded)
@@ -205,24 +215,34 @@ static void bury(struct worker *worker, const char *why)
     service_stop(worker->service); /* its threads end with the sockets */
     link_close(worker->link);
     sandbox_put(workers->sandbox, worker->place);
+    /* First nothing leads to this worker any more, then its calls are told: some are started again
+     * from within, in the next worker. */
+    struct call_list ended;
+    list_init(&ended);
     for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
-        struct worker_call *call = worker->out[i];
-        if (call) {
+        if (worker->out[i]) {
+            list_push(&ended, worker->out[i]);
             worker->out[i] = NULL;
             workers->stats.calls_out--;
-            end_call(call, CALL_END_WORKER_DIED, why);
         }
     }
-    end_list(workers, &worker->queue, CALL_END_WORKER_DIED, why);
+    list_move(workers, &ended, &worker->queue);
     while (worker->loaded) {
         struct loaded *loaded = worker->loaded;
         worker->loaded = loaded->next;
-        end_list(workers, &loaded->waiting, CALL_END_WORKER_DIED, why);
+        list_move(workers, &ended, &loaded->waiting);
+        if (loaded->version->worker_data == loaded) {
+            loaded->version->worker_data = NULL;
+        }
         if (loaded->state == LOADED_OPENING) {
             loaded->worker = NULL; /* freed when its files are open */
         } else {
             free_loaded(loaded);
         }
+    }
+    struct worker_call *call;
+    while ((call = list_pop(&ended))) {
+        end_call(call, CALL_END_WORKER_DIED, why);
     }
     while (worker->snapshots) {
         struct snapshot *snapshot = worker->snapshots;
