@@ -42,6 +42,9 @@ fuzz:
 soak: all
 	@tools/soak $(BUILD)
 
+chaos: all
+	@test/e2e/chaos.py $(BUILD) --rounds 100
+
 sim: all
 	@tools/sim $(BUILD)
 
@@ -63,4 +66,4 @@ deb:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all deps demo test quick spec bench fuzz soak sim fmt check install deb clean
+.PHONY: all deps demo test quick spec bench fuzz soak chaos sim fmt check install deb clean

@@ -225,6 +225,12 @@ static void work_done(struct worker_call *work, const struct channel_result *fro
 
 static void start_next(struct share *share)
 {
+    /* A call that ends at once (no worker can be had) comes back here from within: the loop below
+     * goes on with the next, however many wait, and the stack stays flat. */
+    if (share->starting) {
+        return;
+    }
+    share->starting = true;
     while (share->first && share->running < share->running_max) {
         struct entry *entry = share->first;
         share->first = entry->waiting;
@@ -236,6 +242,7 @@ static void start_next(struct share *share)
         entry->queued = false;
         run(entry);
     }
+    share->starting = false;
 }
 
 /* --- Placement among nodes --- */
@@ -523,12 +530,15 @@ void node_calls_close(struct node *node)
         return;
     }
     calls->draining = true;
-    for (struct entry *entry = calls->all, *next; entry; entry = next) {
-        next = entry->next;
+    for (struct entry *entry = calls->all; entry; entry = entry->next) {
+        entry->cancelled = true;
+    }
+    for (struct entry *entry = calls->all; entry;) {
         if (entry->queued || entry->placed) {
             node_calls_cancel(node, entry->work.id);
+            entry = calls->all; /* others may have ended with it */
         } else {
-            entry->cancelled = true;
+            entry = entry->next;
         }
     }
     if (calls->cluster) {

@@ -42,7 +42,7 @@ WM_MUST_CHECK int workers_open(struct node *node, struct workers **out, struct w
 /* Kills all workers: their calls end as WORKER_DIED. */
 void workers_close(struct workers *workers);
 
-/* `done` is called later, never before this returns. */
+/* `done` is called once: later, or before this returns where no worker can be had. */
 void workers_start_call(struct workers *workers, struct worker_call *call);
 /* Ends it soon, where it runs already; `done` is called as always. */
 void workers_cancel(struct workers *workers, struct worker_call *call);
