@@ -247,7 +247,8 @@ static void take_effects(struct cluster *cluster, const struct schedule_effects 
         case SCHEDULE_AVAILABLE_REMOVE:
             push_task(cluster, (struct task){TASK_REMOVE, true, 0});
             break;
-        case SCHEDULE_RETIRE: break; /* slots are given up by their pools, the longest unused first */
+        case SCHEDULE_RETIRE:
+            break; /* slots are given up by their pools, the longest unused first */
         case SCHEDULE_START: cluster->start(cluster->start_self, effect->call); break;
         }
     }
@@ -609,8 +610,7 @@ static int serve_run(struct cluster *cluster, uint32_t peer, struct rpc_request 
     const struct handover_call *from = &serving.from;
     serving.texts = wm_alloc(from->tenant.len + from->function.len + from->method.len +
                              from->path.len + from->query.len + 5);
-    if (!serving.texts ||
-        !mailbox_call(cluster->mailbox, &serving.call, serve_on_loop, &serving)) {
+    if (!serving.texts || !mailbox_call(cluster->mailbox, &serving.call, serve_on_loop, &serving)) {
         wm_free(serving.texts);
         return -ESHUTDOWN;
     }
@@ -629,7 +629,8 @@ static int serve_peer(void *self, uint32_t peer, struct rpc_request *request)
     }
     switch (request->service) {
     case RPC_TIER: {
-        /* Keys of this node alone: a peer that sent a key to the wrong master is told, not helped. */
+        /* Keys of this node alone: a peer that sent a key to the wrong master is told, not helped.
+         */
         struct tier_rpc_server server = {.tier = cluster->local_tier};
         return cluster->local_tier ? tier_rpc_handle(&server, request) : WM_E_UNSUPPORTED;
     }

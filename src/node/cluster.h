@@ -1,8 +1,8 @@
 /* cluster.h: this node among others: where calls run, and calls that are handed on.
  *
  * A node that is given peers (config.h: NAME=HOST:PORT each, the same list for all) schedules its
- * calls by faaslet/schedule.h: it runs them, queues them, or hands them on to a node that is warm or
- * has room. What nodes share of each function is in the global tier (sets of warm nodes, with
+ * calls by faaslet/schedule.h: it runs them, queues them, or hands them on to a node that is warm
+ * or has room. What nodes share of each function is in the global tier (sets of warm nodes, with
  * expiry); loads and deaths come by heartbeats (peers.h).
  *
  * Handing on: the call goes to the other node over an encrypted connection, with its hops counted,

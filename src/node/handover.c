@@ -9,7 +9,7 @@
 
 /* One direction of the walk. */
 struct walk {
-    uint8_t *out;            /* writing: NULL only measures */
+    uint8_t *out; /* writing: NULL only measures */
     size_t written;
     struct wm_cursor *from; /* reading */
     bool failed;
@@ -114,9 +114,9 @@ int handover_call_decode(struct wm_view from, struct handover_call *out, struct 
     struct walk walk = {.from = &cursor};
     *out = (struct handover_call){0};
     walk_call(&walk, out);
-    if (walk.failed || !wm_cursor_done(&cursor) || out->tenant.len == 0 ||
-        out->function.len == 0 || has_nul(out->tenant) || has_nul(out->function) ||
-        has_nul(out->method) || has_nul(out->path) || has_nul(out->query)) {
+    if (walk.failed || !wm_cursor_done(&cursor) || out->tenant.len == 0 || out->function.len == 0 ||
+        has_nul(out->tenant) || has_nul(out->function) || has_nul(out->method) ||
+        has_nul(out->path) || has_nul(out->query)) {
         return wm_diag_set(diag, WM_E_MALFORMED, "handed-on call: not of the form");
     }
     return 0;
