@@ -5,8 +5,11 @@
  *           u64 id, output
  *
  * RESOLVE: the handle of what a name means now; the node has it loaded, or on its way to this
- * worker. CHAIN: starts a call where the scheduler places it. AWAIT: its end; the output comes with
- * it, once. The node reads requests as hostile. Encoding and decoding are pure. */
+ * worker. CHAIN: starts a call on another node, if one is less busy than this worker, where `id`
+ * calls wait or run; its id. -EAGAIN: none is, the worker keeps it. AWAIT: its end; the output
+ * comes with it, once. -EAGAIN: not yet, after timeout_ms or CALL_RPC_WAIT_MS_MAX at most: so a
+ * call that is interrupted does not leave its stream waiting. FORGET: nobody will await it. The
+ * node reads requests as hostile. Encoding and decoding are pure. */
 #ifndef WM_FAASLET_CALL_RPC_H
 #define WM_FAASLET_CALL_RPC_H
 
@@ -20,10 +23,12 @@ enum call_rpc_operation {
     CALL_RPC_RESOLVE = 1,
     CALL_RPC_CHAIN,
     CALL_RPC_AWAIT,
+    CALL_RPC_FORGET,
     CALL_RPC_OPERATIONS
 };
 
 #define CALL_RPC_NAME_BYTES_MAX 256u
+#define CALL_RPC_WAIT_MS_MAX 200u
 
 struct call_rpc_request {
     enum call_rpc_operation operation;

@@ -33,6 +33,9 @@ void chained_drop_all(struct faaslet_call *call)
     while (call->children) {
         struct chained *chained = call->children;
         call->children = chained->sibling;
+        if (atomic_load_explicit(&chained->state, memory_order_relaxed) == CHAINED_REMOTE) {
+            executor_forget(call->executor, chained);
+        }
         chained_put(chained);
     }
     call->child_count = 0;

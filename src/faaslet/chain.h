@@ -26,6 +26,7 @@ enum chained_state {
 
 struct chained {
     uint64_t id, parent;
+    uint64_t remote_id;     /* of REMOTE: the node's name for it */
     _Atomic uint32_t state; /* a futex word */
     _Atomic uint32_t refs;
     struct function *function; /* a reference; NULL: REMOTE */

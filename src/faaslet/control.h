@@ -40,6 +40,7 @@ enum control_kind {
 #define CONTROL_FLAG_NETNS 1u   /* a network namespace is among the descriptors */
 #define CONTROL_FLAG_SOCKETS 2u /* calls may connect, within it */
 #define CONTROL_FLAG_CONFINE 4u /* the worker confines itself */
+#define CONTROL_FLAG_SHARE 8u   /* there are other nodes: chained calls may be given to the node */
 
 /* How a module becomes a function. */
 enum function_kind {

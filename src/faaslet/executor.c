@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "crypto/hash.h"
 #include "faaslet/dl.h"
+#include "faaslet/call_rpc.h"
 #include "faaslet/executor_internal.h"
 #include "host/file.h"
 #include "host/process.h"
@@ -447,6 +448,7 @@ static void run_chained(struct executor *executor, struct chained *chained, int6
     chained_put(chained);
 }
 
+/* function NULL: the node has it, and so has its input. */
 static int new_chained(struct faaslet_call *call, struct function *function, uint32_t func_idx,
                        struct wm_view input, struct chained **out)
 {
@@ -464,7 +466,8 @@ static int new_chained(struct faaslet_call *call, struct function *function, uin
     }
     chained->id = executors->config.call_prefix | atomic_fetch_add(&executors->next_id, 1);
     chained->parent = call->id;
-    atomic_init(&chained->refs, 2); /* the parent's list, and the queue */
+    atomic_init(&chained->refs, function ? 2 : 1); /* the parent's list, and the queue */
+    atomic_init(&chained->state, function ? CHAINED_QUEUED : CHAINED_REMOTE);
     chained->function = function;
     chained->func_idx = func_idx;
     chained->depth = call->depth + 1;
@@ -475,6 +478,111 @@ static int new_chained(struct faaslet_call *call, struct function *function, uin
     call->child_count++;
     *out = chained;
     return 0;
+}
+
+/* --- Chained calls on other nodes --- */
+
+/* Whether this worker has more to do than its processors will have done soon. A part of the
+ * executors never waits for other nodes: whatever those wait for in turn, it runs here. */
+static bool worth_sharing(const struct executor *executor)
+{
+    struct executors *executors = executor->executors;
+    return executors->config.share && executor->rpc &&
+           atomic_load_explicit(&executors->queued, memory_order_relaxed) >=
+               2 * executors->config.ready &&
+           atomic_load_explicit(&executors->blocked, memory_order_relaxed) < executors->made / 2;
+}
+
+static int ask_node(struct executor *executor, const struct call_rpc_request *request,
+                    struct call_rpc_reply *reply)
+{
+    struct wm_diag diag = WM_DIAG_INIT;
+    executor_block_begin(executor);
+    int rc = call_rpc_ask(executor->rpc, request, reply, &diag);
+    executor_block_end(executor);
+    return rc ? rc : reply->code;
+}
+
+/* 0: another node has it; anything else: it is ours. */
+static int chain_remote(struct faaslet_call *call, const char *name, struct wm_view input,
+                        struct chained **out)
+{
+    struct executors *executors = call->executor->executors;
+    struct call_rpc_request request = {
+        .operation = CALL_RPC_CHAIN,
+        .depth = call->depth + 1,
+        .id = atomic_load(&executors->queued) + executors->config.ready,
+        .name = wm_view_str(name),
+        .input = input,
+    };
+    struct call_rpc_reply reply;
+    int rc = new_chained(call, NULL, UINT32_MAX, wm_view_of(NULL, 0), out);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = ask_node(call->executor, &request, &reply);
+    if (rc != 0) {
+        call->children = (*out)->sibling;
+        call->child_count--;
+        chained_put(*out);
+        return rc;
+    }
+    (*out)->remote_id = reply.id;
+    return 0;
+}
+
+static int take_remote(struct chained *chained, const struct call_rpc_reply *reply)
+{
+    chained->end = reply->value < CALL_ENDS ? (enum call_end)reply->value : CALL_END_NODE_DIED;
+    chained->return_code = reply->return_code;
+    if (reply->output.len != 0) {
+        chained->output = wm_alloc(reply->output.len);
+        if (chained->output) {
+            memcpy(chained->output, reply->output.ptr, reply->output.len);
+            chained->output_len = (uint32_t)reply->output.len;
+        } else {
+            chained->end = CALL_END_LIMIT;
+        }
+    }
+    atomic_store_explicit(&chained->state, CHAINED_DONE, memory_order_release);
+    return 0;
+}
+
+static int await_remote(struct faaslet_call *call, struct chained *chained, uint32_t timeout_ms,
+                        struct wasm_store *store)
+{
+    const bool patient = timeout_ms == UINT32_MAX;
+    int64_t until_ns = host_monotonic_ns() + (int64_t)timeout_ms * 1000000;
+    struct call_rpc_request request = {.operation = CALL_RPC_AWAIT,
+                                       .timeout_ms = patient ? CALL_RPC_WAIT_MS_MAX : 0,
+                                       .id = chained->remote_id};
+    struct call_rpc_reply reply;
+    for (;;) {
+        int rc = ask_node(call->executor, &request, &reply);
+        if (rc == 0) {
+            return take_remote(chained, &reply);
+        }
+        if (rc == -EINTR || wasm_store_interrupted(store) != WASM_TRAP_NONE) {
+            return -EINTR;
+        }
+        if (rc != -EAGAIN) { /* the node does not know it, or is gone */
+            reply = (struct call_rpc_reply){.value = CALL_END_NODE_DIED};
+            return take_remote(chained, &reply);
+        }
+        if (!patient && host_monotonic_ns() >= until_ns) {
+            return -ETIMEDOUT;
+        }
+        if (!patient) {
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+    }
+}
+
+void executor_forget(struct executor *executor, const struct chained *chained)
+{
+    struct call_rpc_request request = {.operation = CALL_RPC_FORGET, .id = chained->remote_id};
+    struct call_rpc_reply reply;
+    (void)!ask_node(executor, &request, &reply);
 }
 
 int executor_chain(struct faaslet_call *call, const char *name, uint32_t func_idx,
@@ -490,6 +598,9 @@ int executor_chain(struct faaslet_call *call, const char *name, uint32_t func_id
     }
     struct function *function = NULL;
     int rc = 0;
+    if (name && worth_sharing(call->executor) && chain_remote(call, name, input, out) == 0) {
+        return 0;
+    }
     if (name) {
         rc = executors_find_name(call->executor, call->function->tenant, name, &function);
     } else {
@@ -565,6 +676,9 @@ int executor_await(struct faaslet_call *call, struct chained *chained, uint32_t 
     struct executor *executor = call->executor;
     if (atomic_load_explicit(&chained->state, memory_order_acquire) == CHAINED_DONE) {
         return 0;
+    }
+    if (atomic_load_explicit(&chained->state, memory_order_relaxed) == CHAINED_REMOTE) {
+        return await_remote(call, chained, timeout_ms, store);
     }
     /* Run here what nobody has begun: no thread has to be woken or waited for. Only without a limit
      * on the wait, since it would last as long as the call does. */

@@ -31,6 +31,7 @@ struct executors_config {
     uint32_t slots;          /* of each */
     uint64_t call_prefix;    /* upper bits of the ids given to chained calls */
     bool reports;            /* chained calls that ended are told to the node (channel_report) */
+    bool share;              /* there are other nodes: chained calls may go to ours */
     const char *files;       /* folder of the host that all calls read as "/"; NULL: none */
     struct egress *egress;   /* where calls may connect to; borrowed; NULL: nowhere */
     struct worker_state *state; /* NULL: no state; needs sockets */
@@ -75,6 +76,8 @@ WM_MUST_CHECK int executor_await(struct faaslet_call *call, struct chained *chai
 /* A library of the call's tenant; the call holds a reference until its slot was reset. */
 WM_MUST_CHECK int executor_library(struct faaslet_call *call, const char *name,
                                    const struct function **out);
+/* The call that started it has ended: the node need not keep its result (REMOTE). */
+void executor_forget(struct executor *executor, const struct chained *chained);
 /* Around anything that may wait: another executor may be started meanwhile. */
 void executor_block_begin(struct executor *executor);
 void executor_block_end(struct executor *executor);

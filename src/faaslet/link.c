@@ -99,8 +99,9 @@ static int greet(struct link *link, const struct link_config *config, const int 
          allow && *allow && hello->args.count < CONTROL_STRINGS_MAX; allow++) {
         hello->args.items[hello->args.count++] = wm_view_str(*allow);
     }
-    hello->flags =
-        (config->sockets ? CONTROL_FLAG_SOCKETS : 0u) | (config->open ? 0u : CONTROL_FLAG_CONFINE);
+    hello->flags = (config->sockets ? CONTROL_FLAG_SOCKETS : 0u) |
+                   (config->open ? 0u : CONTROL_FLAG_CONFINE) |
+                   (config->share ? CONTROL_FLAG_SHARE : 0u);
     if (config->netns_fd > 0) {
         hello->flags |= CONTROL_FLAG_NETNS;
         fds[fd_count++] = config->netns_fd;

@@ -23,6 +23,7 @@ struct link_config {
     bool sockets;       /* calls may connect, within the namespace, to: */
     char *const *allow; /* addresses (egress.h); NULL-terminated; NULL: none */
     bool open;          /* for tests under a sanitizer: the worker does not confine itself */
+    bool share;         /* chained calls may be given to the node: others are there */
     bool alone;         /* nobody will serve the executors' sockets: they get none */
     /* Called when the process exists and has not done anything yet: puts it into its control group.
      * NULL allowed; not 0: link_open fails with it. */

@@ -121,6 +121,7 @@ static int greet(struct worker *worker, struct wm_diag *diag)
         .slots = hello->slots,
         .call_prefix = hello->call_prefix,
         .reports = true,
+        .share = hello->flags & CONTROL_FLAG_SHARE,
         .files = files,
         .sockets = worker->fd_count > first ? worker->fds + first : NULL,
         .log = send_log,

@@ -20,6 +20,7 @@
 #include "node/log.h"
 #include "node/map.h"
 #include "node/outbound.h"
+#include "node/metrics.h"
 
 #define RETRIES_MAX 2u
 #define DEFAULT_RUNNING 256u
@@ -135,12 +136,15 @@ static void start_next(struct share *share);
 
 /* Where there are other nodes, the scheduler says where. */
 static void place(struct entry *entry);
+static void hand_on(struct entry *entry, uint32_t peer);
 
 static void run(struct entry *entry)
 {
     entry->share->running++;
     entry->calls->stats.running++;
-    if (entry->calls->cluster && entry->work.func_idx == UINT32_MAX) {
+    if (entry->away) {
+        hand_on(entry, entry->to_peer);
+    } else if (entry->calls->cluster && entry->work.func_idx == UINT32_MAX) {
         place(entry);
     } else {
         workers_start_call(entry->calls->workers, &entry->work);
@@ -254,8 +258,13 @@ static void handed_back(void *self, int error, const struct call_result *from)
     struct share *share = entry->share;
     struct call_result result = *from;
     stop_running(entry);
-    if (error == 0 && result.end == CALL_END_NOT_FOUND && !entry->cancelled) {
-        /* The other node's catalogue is behind ours; here it can run. */
+    entry->away = false;
+    if (error == 0 && !entry->cancelled &&
+        (result.end == CALL_END_NOT_FOUND ||
+         (entry->chained &&
+          (result.end == CALL_END_OVERLOADED || result.end == CALL_END_REFUSED)))) {
+        /* The other node's catalogue is behind ours, or it takes no more: here it can run. A part
+         * of a call that runs already is not refused for want of room. */
         entry->share->running++;
         calls->stats.running++;
         workers_start_call(calls->workers, &entry->work);
@@ -278,30 +287,41 @@ static void handed_back(void *self, int error, const struct call_result *from)
     check_drained(calls);
 }
 
+static void hand_on(struct entry *entry, uint32_t peer)
+{
+    struct node_calls *calls = entry->calls;
+    struct call_request request = {
+        .input = entry->work.input,
+        .http = entry->by_route ? &entry->http : NULL,
+        .timeout_ms = entry->work.timeout_ms,
+        .depth = entry->work.depth,
+        .hops = entry->ticket.hops,
+        .chained = entry->chained,
+    };
+    if (cluster_hand_on(calls->cluster, peer, entry->work.version, &request, handed_back, entry) ==
+        0) {
+        calls->stats.handed_on++;
+    } else {
+        workers_start_call(calls->workers, &entry->work); /* no memory for it: here, then */
+    }
+}
+
 static void place(struct entry *entry)
 {
     struct node_calls *calls = entry->calls;
     struct cluster_decision decision = cluster_place(calls->cluster, &entry->ticket);
-    struct call_request request;
     switch (decision.what) {
     case CLUSTER_RUN: workers_start_call(calls->workers, &entry->work); return;
-    case CLUSTER_WAIT: entry->placed = true; return;
-    case CLUSTER_HAND_ON:
-        request = (struct call_request){
-            .input = entry->work.input,
-            .http = entry->by_route ? &entry->http : NULL,
-            .timeout_ms = entry->work.timeout_ms,
-            .depth = entry->work.depth,
-            .hops = entry->ticket.hops,
-            .chained = entry->chained,
-        };
-        if (cluster_hand_on(calls->cluster, decision.node, entry->work.version, &request,
-                            handed_back, entry) == 0) {
-            calls->stats.handed_on++;
+    case CLUSTER_WAIT:
+        if (entry->chained) {
+            /* It does not wait for a place: who has one may be waiting for it. */
+            cluster_cancelled(calls->cluster, &entry->ticket);
+            workers_start_call(calls->workers, &entry->work);
             return;
         }
-        workers_start_call(calls->workers, &entry->work); /* no memory for it: here, then */
+        entry->placed = true;
         return;
+    case CLUSTER_HAND_ON: hand_on(entry, decision.node); return;
     case CLUSTER_REFUSE: break;
     }
     struct share *share = entry->share;
@@ -363,7 +383,8 @@ static void admit(struct entry *entry, const struct call_request *request)
         refuse(entry, CALL_END_OVERLOADED, retry_ms, "the tenant's rate of calls is used up");
         return;
     }
-    if (share->running < share->running_max && !share->first) {
+    /* Nor does it wait behind others: they may be waiting for it. */
+    if (request->chained || (share->running < share->running_max && !share->first)) {
         run(entry);
         return;
     }
@@ -403,6 +424,8 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
         .done = work_done,
     };
     entry->chained = request->chained;
+    entry->away = request->away;
+    entry->to_peer = request->to_peer;
     entry->ticket = (struct cluster_ticket){
         .id = id, .hops = request->hops, .from = request->hops ? request->from_peer : PEERS_NOBODY};
     if (request->http) {
@@ -415,6 +438,17 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
     }
     admit(entry, request);
     return id;
+}
+
+uint64_t node_calls_start_away(struct node *node, const struct call_request *request,
+                               uint32_t waiting)
+{
+    struct node_calls *calls = node->calls;
+    struct call_request away = *request;
+    away.away = true;
+    away.to_peer = calls->cluster && !calls->draining ? cluster_less_busy(calls->cluster, waiting)
+                                                      : PEERS_NOBODY;
+    return away.to_peer == PEERS_NOBODY ? 0 : node_calls_start(node, &away);
 }
 
 void node_calls_cancel(struct node *node, uint64_t id)
@@ -478,6 +512,7 @@ static void chained_ended(void *self, struct function_version *version,
 {
     struct node_calls *calls = self;
     enum call_end end = (enum call_end)report->result.end;
+    metrics_add(calls->node->metrics, METRICS_CHAINED, 1);
     uint64_t second;
     uint32_t index;
     calls->stats.chained++;

@@ -52,6 +52,8 @@ struct call_request {
     uint32_t from_peer;           /* the last of them (peers.h); of no meaning with hops 0 */
     uint32_t func_idx;            /* chain_this: table index; UINT32_MAX: the function's entry */
     bool chained;
+    bool away; /* goes to to_peer (peers.h) first, whatever the scheduler would say */
+    uint32_t to_peer;
     call_done_fn *done;
     void *self;
 };
@@ -67,6 +69,10 @@ void node_calls_drain(struct node *node, void (*drained)(void *self), void *self
 /* Gives the call an id (unique over all nodes and restarts) and starts it. `done` is called exactly
  * once, perhaps before this returns (refusals). */
 uint64_t node_calls_start(struct node *node, const struct call_request *request);
+/* Of a call that a worker chained while `waiting` of its calls wait or run: starts it on another
+ * node that has less to do, and gives its id; 0: there is none, and nothing was started. */
+uint64_t node_calls_start_away(struct node *node, const struct call_request *request,
+                               uint32_t waiting);
 /* The caller is no longer interested: the call is ended as soon as possible; done is still called.
  */
 void node_calls_cancel(struct node *node, uint64_t id);

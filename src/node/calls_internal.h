@@ -36,7 +36,8 @@ struct entry {
     uint32_t retries;
     struct cluster_ticket ticket;
     struct call_http http; /* again as the request had it, for handing it on */
-    bool by_route, chained;
+    bool by_route, chained, away;
+    uint32_t to_peer; /* where it goes first, with away */
     call_done_fn *done;
     void *self;
 };

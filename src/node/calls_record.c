@@ -11,6 +11,7 @@
 #include "node/calls_internal.h"
 #include "node/identity.h"
 #include "node/log.h"
+#include "node/metrics.h"
 #include "node/sandbox.h"
 #include "wire/record.h"
 
@@ -121,6 +122,8 @@ void calls_record(struct node_calls *calls, uint64_t id, const struct function_v
     *second = 0;
     *index = 0;
     /* Lost ones are counted, in the root too: nothing more can be done for them here. */
+    metrics_add(calls->node->metrics, METRICS_STATE_PULLED, from->usage.state_bytes_pulled);
+    metrics_add(calls->node->metrics, METRICS_STATE_PUSHED, from->usage.state_bytes_pushed);
     (void)!records_add(calls->records, &call, now_ns, second, index);
 }
 

@@ -69,7 +69,8 @@ struct cluster {
     bool timer_open;
     void (*start)(void *self, uint64_t id);
     void *start_self;
-    _Atomic uint32_t handing; /* calls that are handed on now */
+    _Atomic uint32_t handing;       /* calls that are handed on now */
+    uint32_t handing_to[PEERS_MAX]; /* of them; the loop's */
     _Atomic bool serving, stopping;
     /* The sync thread and its queue. */
     pthread_t sync;
@@ -306,6 +307,28 @@ struct cluster_decision cluster_place(struct cluster *cluster, struct cluster_ti
     return decision;
 }
 
+uint32_t cluster_less_busy(struct cluster *cluster, uint32_t waiting)
+{
+    uint32_t least = waiting, best = PEERS_NOBODY, count = peers_count(cluster->peers), first;
+    wm_random_bytes((uint8_t *)&first, sizeof first);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t peer = (first % count + i) % count;
+        struct peers_info info;
+        peers_info(cluster->peers, peer, &info);
+        if (peer == cluster->own || info.state != PEERS_ALIVE || info.load.draining ||
+            cluster->handing_to[peer] >= PEERS_CONNECTIONS_MAX) {
+            continue;
+        }
+        uint32_t told = info.load.running + info.load.queued;
+        uint32_t busy = told > cluster->handing_to[peer] ? told : cluster->handing_to[peer];
+        if (busy < least) {
+            least = busy;
+            best = peer;
+        }
+    }
+    return best;
+}
+
 void cluster_ended(struct cluster *cluster, struct cluster_ticket *ticket, uint64_t service_ns,
                    bool lost)
 {
@@ -386,6 +409,7 @@ static void handed_back(void *self)
     struct handing *handing = self;
     struct cluster *cluster = handing->cluster;
     struct call_result result = {.message = ""};
+    cluster->handing_to[handing->peer]--;
     char message[HANDOVER_MESSAGE_BYTES];
     atomic_fetch_sub(&cluster->handing, 1);
     if (handing->error == 0) {
@@ -502,6 +526,7 @@ int cluster_hand_on(struct cluster *cluster, uint32_t peer, const struct functio
         return rc;
     }
     cluster->handed_on++;
+    cluster->handing_to[peer]++;
     return 0;
 }
 

@@ -58,6 +58,9 @@ struct cluster_decision cluster_place(struct cluster *cluster, struct cluster_ti
 void cluster_ended(struct cluster *cluster, struct cluster_ticket *ticket, uint64_t service_ns,
                    bool lost);
 void cluster_cancelled(struct cluster *cluster, struct cluster_ticket *ticket);
+/* A node that has less to do than a worker of this one, where `waiting` calls wait or run;
+ * PEERS_NOBODY. Counted are what it said last and what was handed to it since. */
+uint32_t cluster_less_busy(struct cluster *cluster, uint32_t waiting);
 /* Told which waiting call is to run now. */
 void cluster_on_start(struct cluster *cluster, void (*start)(void *self, uint64_t id), void *self);
 

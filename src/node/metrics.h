@@ -23,6 +23,9 @@
     X(CRON, "wardmote_cron_calls_total", "calls by cron triggers")                      \
     X(OUTBOUND, "wardmote_outbound_requests_total", "outbound HTTP requests of guests") \
     X(OUTBOUND_DENIED, "wardmote_outbound_denied_total", "of them refused by a rule")   \
+    X(STATE_PULLED, "wardmote_state_pulled_bytes_total", "state pulled by calls")       \
+    X(STATE_PUSHED, "wardmote_state_pushed_bytes_total", "state pushed by calls")       \
+    X(CHAINED, "wardmote_chained_calls_total", "chained calls that ended in workers")   \
     X(UNAUTHORIZED, "wardmote_http_unauthorized_total", "requests with no or a bad token")
 
 #define METRICS_ENUM(name, metric, help) METRICS_##name,

@@ -23,6 +23,7 @@
 #include "faaslet/http_session.h"
 #include "faaslet/rpc.h"
 #include "faaslet/tier_rpc.h"
+#include "host/file.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
 #include "node/metrics.h"
@@ -38,7 +39,8 @@
 struct placed {
     struct placed *next;
     uint64_t id;
-    bool ended;
+    bool ended, forgotten;
+    int64_t wait_until_ns; /* of the waiter */
     enum call_end end;
     int32_t return_code;
     uint8_t *output;
@@ -103,8 +105,23 @@ static void put_service(struct service *service)
 
 static void drop_placed(struct placed *placed)
 {
+    struct placed **at = &placed->service->placed;
+    while (*at != placed) {
+        at = &(*at)->next;
+    }
+    *at = placed->next;
+    placed->service->placed_count--;
     wm_free(placed->output);
     wm_free(placed);
+}
+
+/* The waiter goes without the result. */
+static void answer_none(struct placed *placed, int code)
+{
+    struct asking *asking = placed->waiter;
+    placed->waiter = NULL;
+    asking->reply.code = code;
+    mailbox_done(&asking->call);
 }
 
 static void answer_wait(struct placed *placed, struct asking *asking)
@@ -115,12 +132,6 @@ static void answer_wait(struct placed *placed, struct asking *asking)
     asking->output = placed->output;
     asking->reply.output = wm_view_of(placed->output, placed->output_len);
     placed->output = NULL;
-    struct placed **at = &placed->service->placed;
-    while (*at != placed) {
-        at = &(*at)->next;
-    }
-    *at = placed->next;
-    placed->service->placed_count--;
     drop_placed(placed);
     mailbox_done(&asking->call);
 }
@@ -144,12 +155,7 @@ static void placed_done(void *self, uint64_t id, const struct call_result *resul
     }
     if (placed->waiter) {
         answer_wait(placed, placed->waiter);
-    } else if (service->stopped) {
-        struct placed **at = &service->placed;
-        while (*at != placed) {
-            at = &(*at)->next;
-        }
-        *at = placed->next;
+    } else if (service->stopped || placed->forgotten) {
         drop_placed(placed);
     }
     put_service(service);
@@ -176,13 +182,24 @@ static void do_chain(struct asking *asking)
 {
     struct service *service = asking->service;
     const struct call_rpc_request *request = asking->request;
+    char name[CALL_RPC_NAME_BYTES_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", (int)request->name.len, (const char *)request->name.ptr);
+    struct function_version *version =
+        catalogue_find(service->node->catalogue, service->tenant, name);
+    if (!version) {
+        asking->reply.code = WM_E_NOT_FOUND;
+        mailbox_done(&asking->call);
+        return;
+    }
+    function_version_put(version);
     /* What the request points to is the thread's, which goes on at once. */
     struct placed *placed = wm_alloc_zero(1, sizeof *placed + request->input.len);
     asking->reply.code = -ENOMEM;
     if (placed && service->placed_count < KEPT_CALLS_MAX) {
-        snprintf(placed->name, sizeof placed->name, "%.*s", (int)request->name.len,
-                 (const char *)request->name.ptr);
-        memcpy(placed->input, request->input.ptr, request->input.len);
+        snprintf(placed->name, sizeof placed->name, "%s", name);
+        if (request->input.len != 0) {
+            memcpy(placed->input, request->input.ptr, request->input.len);
+        }
         struct call_request call = {
             .tenant = service->tenant,
             .function = placed->name,
@@ -199,28 +216,71 @@ static void do_chain(struct asking *asking)
         service->placed = placed;
         service->placed_count++;
         atomic_fetch_add(&service->refs, 1);
-        placed->id = node_calls_start(service->node, &call);
+        /* What has no better place is the worker's: there it can run in its parent's thread, so
+         * that calls that wait for each other never wait for threads. */
+        placed->id = node_calls_start_away(service->node, &call, (uint32_t)request->id);
         asking->reply.id = placed->id;
         asking->reply.code = 0;
+        if (placed->id == 0) {
+            asking->reply.code = -EAGAIN;
+            drop_placed(placed);
+            atomic_fetch_sub(&service->refs, 1); /* not the last: this thread of it waits */
+        }
     } else {
         wm_free(placed);
     }
     mailbox_done(&asking->call);
 }
 
-static void do_await(struct asking *asking)
+static struct placed *find_placed(struct service *service, uint64_t id)
 {
-    struct placed *placed = asking->service->placed;
-    while (placed && placed->id != asking->request->id) {
+    struct placed *placed = service->placed;
+    while (placed && (placed->id != id || placed->forgotten)) {
         placed = placed->next;
     }
+    return placed;
+}
+
+static void do_await(struct asking *asking)
+{
+    struct placed *placed = find_placed(asking->service, asking->request->id);
+    uint32_t wait_ms = asking->request->timeout_ms;
     if (!placed || placed->waiter) {
         asking->reply.code = -ECHILD;
         mailbox_done(&asking->call);
     } else if (placed->ended) {
         answer_wait(placed, asking);
+    } else if (wait_ms == 0 || asking->service->stopped) {
+        asking->reply.code = -EAGAIN;
+        mailbox_done(&asking->call);
     } else {
+        wait_ms = wait_ms < CALL_RPC_WAIT_MS_MAX ? wait_ms : CALL_RPC_WAIT_MS_MAX;
+        placed->wait_until_ns = host_monotonic_ns() + (int64_t)wait_ms * 1000000;
         placed->waiter = asking;
+    }
+}
+
+static void do_forget(struct asking *asking)
+{
+    struct placed *placed = find_placed(asking->service, asking->request->id);
+    asking->reply.code = placed && !placed->waiter ? 0 : -ECHILD;
+    if (placed && !placed->waiter) {
+        placed->forgotten = true;
+        if (placed->ended) {
+            drop_placed(placed);
+        }
+    }
+    mailbox_done(&asking->call);
+}
+
+void service_tick(struct service *service)
+{
+    struct placed *placed = service ? service->placed : NULL;
+    int64_t now_ns = placed ? host_monotonic_ns() : 0;
+    for (; placed; placed = placed->next) {
+        if (placed->waiter && now_ns >= placed->wait_until_ns) {
+            answer_none(placed, -EAGAIN);
+        }
     }
 }
 
@@ -231,6 +291,7 @@ static void on_loop(void *self)
     case CALL_RPC_RESOLVE: do_resolve(asking); return;
     case CALL_RPC_CHAIN: do_chain(asking); return;
     case CALL_RPC_AWAIT: do_await(asking); return;
+    case CALL_RPC_FORGET: do_forget(asking); return;
     case CALL_RPC_OPERATIONS: break;
     }
     WM_UNREACHABLE();
@@ -465,13 +526,13 @@ void service_stop(struct service *service)
             shutdown(service->sockets[i], SHUT_RDWR);
         }
     }
-    for (struct placed **at = &service->placed; *at;) {
-        struct placed *placed = *at;
+    for (struct placed *placed = service->placed, *next; placed; placed = next) {
+        next = placed->next;
+        if (placed->waiter) {
+            answer_none(placed, -ESHUTDOWN);
+        }
         if (placed->ended) {
-            *at = placed->next;
             drop_placed(placed);
-        } else {
-            at = &placed->next;
         }
     }
     put_service(service);

@@ -21,6 +21,9 @@ WM_MUST_CHECK int service_start(struct node *node, struct workers *workers, stru
                                 struct wm_diag *diag);
 /* Does not wait: what is being served ends soon. NULL allowed. */
 void service_stop(struct service *service);
+/* Called now and then where there are other nodes: ends waits that have taken their time. NULL
+ * allowed. */
+void service_tick(struct service *service);
 /* Waits until all that were stopped have ended: before what they use is closed. */
 void service_wait_all(void);
 

@@ -28,6 +28,7 @@
 #include "node/service.h"
 
 #define SWEEP_MS 5000u
+#define TICK_MS 50u /* of waits in services; where there are other nodes */
 #define IDLE_NS (INT64_C(300) * 1000000000)
 #define YOUNG_NS INT64_C(2000000000)
 #define PAUSE_NS_MAX INT64_C(5000000000)
@@ -103,7 +104,7 @@ struct workers {
     struct class *classes;
     struct worker *list;
     uv_prepare_t prepare;
-    uv_timer_t timer;
+    uv_timer_t timer, tick;
     struct workers_stats stats;
     uint32_t opening; /* files being opened in other threads */
     bool closed;
@@ -702,6 +703,7 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
         .files = access(files, R_OK | X_OK) == 0 ? files : NULL,
         .netns_fd = sandbox_netns(worker->place),
         .sockets = sandbox_connects(worker->place),
+        .share = node->config->peers.count > 1,
         .allow = tenant->allow,
         .spawned = spawned,
         .spawned_self = worker->place,
@@ -961,6 +963,14 @@ static void on_sweep(uv_timer_t *timer)
     }
 }
 
+static void on_tick(uv_timer_t *timer)
+{
+    struct workers *workers = timer->data;
+    for (struct worker *worker = workers->list; worker; worker = worker->next) {
+        service_tick(worker->service);
+    }
+}
+
 int workers_open(struct node *node, struct workers **out, struct wm_diag *diag)
 {
     struct workers *workers = wm_alloc_zero(1, sizeof *workers);
@@ -986,11 +996,16 @@ int workers_open(struct node *node, struct workers **out, struct wm_diag *diag)
     }
     uv_prepare_init(node->loop, &workers->prepare);
     uv_timer_init(node->loop, &workers->timer);
-    workers->prepare.data = workers->timer.data = workers;
+    uv_timer_init(node->loop, &workers->tick);
+    workers->prepare.data = workers->timer.data = workers->tick.data = workers;
     uv_prepare_start(&workers->prepare, on_prepare);
     uv_timer_start(&workers->timer, on_sweep, SWEEP_MS, SWEEP_MS);
     uv_unref((uv_handle_t *)&workers->prepare);
     uv_unref((uv_handle_t *)&workers->timer);
+    if (node->config->peers.count > 1) {
+        uv_timer_start(&workers->tick, on_tick, TICK_MS, TICK_MS);
+        uv_unref((uv_handle_t *)&workers->tick);
+    }
     *out = workers;
     return 0;
 }
@@ -1014,6 +1029,7 @@ void workers_close(struct workers *workers)
     service_wait_all();
     sandbox_close(workers->sandbox);
     uv_close((uv_handle_t *)&workers->prepare, NULL);
+    uv_close((uv_handle_t *)&workers->tick, NULL);
     uv_close((uv_handle_t *)&workers->timer, on_timer_closed);
 }
 
