@@ -19,8 +19,8 @@
 #include "node/calls_internal.h"
 #include "node/log.h"
 #include "node/map.h"
-#include "node/outbound.h"
 #include "node/metrics.h"
+#include "node/outbound.h"
 
 #define RETRIES_MAX 2u
 #define DEFAULT_RUNNING 256u

@@ -20,6 +20,16 @@ static const struct entry_ops *const ops_of[ENTRY_KINDS] = {
     [ENTRY_CRONS] = &entry_crons_ops,
 };
 
+const struct entry_ops *entry_ops_of(enum entry_kind kind)
+{
+    return ops_of[kind];
+}
+
+uint64_t revision_now(const struct catalogue *catalogue)
+{
+    return revision_next(catalogue->last_ns, host_realtime_ns());
+}
+
 /* Entries */
 
 struct entry *entry_new(enum entry_kind kind, size_t bytes, struct wm_view key)
@@ -179,6 +189,7 @@ void change_drop(struct catalogue_change *change)
     }
     for (size_t i = 0; i < change->ops.count; i++) {
         entry_free(change->ops.items[i].next);
+        wm_free(change->ops.items[i].slot);
     }
     if (change->batch) {
         kv_batch_drop(change->batch);
@@ -186,14 +197,60 @@ void change_drop(struct catalogue_change *change)
     change_free(change);
 }
 
-static int add_op(struct catalogue_change *change, const struct entry *entry, struct entry *next)
+/* The slot that the map will hold, and the revision's row in the batch. */
+static int stamp(struct catalogue_change *change, struct change_op *op,
+                 const struct revision *revision)
 {
-    struct change_op op = {.kind = entry->kind, .next = next, .key_len = entry->key_len};
-    memcpy(op.key, entry->key, entry->key_len);
-    return wm_vec_push(&change->ops, op);
+    uint8_t bytes[REVISION_BYTES_MAX];
+    struct revision_slot *slot = wm_alloc_zero(1, sizeof *slot);
+    if (!slot) {
+        return -ENOMEM;
+    }
+    slot->revision = *revision;
+    slot->key_len = 1 + op->key_len;
+    slot->key[0] = (uint8_t)op->kind;
+    memcpy(slot->key + 1, op->key, op->key_len);
+    size_t len = revision_encode(revision, bytes);
+    int err = kv_put(change->batch, REVISIONS_TABLE, wm_view_of(slot->key, slot->key_len),
+                     wm_view_of(bytes, len));
+    err = err ? err : map_reserve(&change->catalogue->revisions, change->ops.count + 1);
+    if (err) {
+        wm_free(slot);
+        return err;
+    }
+    op->slot = slot;
+    return 0;
 }
 
-int change_add(struct catalogue_change *change, struct entry *next)
+/* given NULL: a change of this node's, now. */
+static int add_op(struct catalogue_change *change, enum entry_kind kind, struct wm_view key,
+                  struct entry *next, const struct revision *given)
+{
+    struct catalogue *catalogue = change->catalogue;
+    struct change_op op = {
+        .kind = kind, .next = next, .foreign = given != NULL, .key_len = (uint32_t)key.len};
+    struct revision revision = {.removed = next == NULL};
+    WM_ASSERT(key.len > 0 && key.len <= sizeof op.key);
+    memcpy(op.key, key.ptr, key.len);
+    if (given) {
+        revision = *given;
+    } else {
+        revision.time_ns = catalogue->defaults ? 1 : revision_now(catalogue);
+        memcpy(revision.node, catalogue->node, sizeof revision.node);
+    }
+    if (revision.time_ns > catalogue->last_ns) {
+        catalogue->last_ns = revision.time_ns;
+    }
+    int err = stamp(change, &op, &revision);
+    err = err ? err : wm_vec_push(&change->ops, op);
+    if (err) {
+        wm_free(op.slot);
+    }
+    return err;
+}
+
+static int add_entry(struct catalogue_change *change, struct entry *next,
+                     const struct revision *given)
 {
     const struct entry_ops *ops = ops_of[next->kind];
     json_t *json = ops->encode(next);
@@ -205,7 +262,7 @@ int change_add(struct catalogue_change *change, struct entry *next)
         puts += change->ops.items[i].kind == next->kind;
     }
     err = err ? err : map_reserve(&change->catalogue->maps[next->kind], puts);
-    err = err ? err : add_op(change, next, next);
+    err = err ? err : add_op(change, next->kind, entry_key(next), next, given);
     if (err) {
         entry_free(next);
     }
@@ -214,10 +271,37 @@ int change_add(struct catalogue_change *change, struct entry *next)
     return err;
 }
 
+int change_add(struct catalogue_change *change, struct entry *next)
+{
+    return add_entry(change, next, NULL);
+}
+
+int change_add_foreign(struct catalogue_change *change, struct entry *next,
+                       const struct revision *revision)
+{
+    return add_entry(change, next, revision);
+}
+
 int change_add_removal(struct catalogue_change *change, const struct entry *entry)
 {
     int err = kv_remove(change->batch, ops_of[entry->kind]->table, entry_key(entry));
-    return err ? err : add_op(change, entry, NULL);
+    return err ? err : add_op(change, entry->kind, entry_key(entry), NULL, NULL);
+}
+
+int change_add_tombstone(struct catalogue_change *change, enum entry_kind kind, struct wm_view key,
+                         const struct revision *revision)
+{
+    int err = kv_remove(change->batch, ops_of[kind]->table, key);
+    return err ? err : add_op(change, kind, key, NULL, revision);
+}
+
+int change_add_forget(struct catalogue_change *change, const struct revision_slot *slot)
+{
+    struct change_op op = {
+        .kind = (enum entry_kind)slot->key[0], .foreign = true, .key_len = slot->key_len - 1};
+    memcpy(op.key, slot->key + 1, op.key_len);
+    int err = kv_remove(change->batch, REVISIONS_TABLE, wm_view_of(slot->key, slot->key_len));
+    return err ? err : wm_vec_push(&change->ops, op);
 }
 
 int change_put(struct catalogue *catalogue, struct entry *next, struct catalogue_change **out,
@@ -249,18 +333,45 @@ int catalogue_change_commit(struct catalogue_change *change, struct wm_diag *dia
     return err;
 }
 
+/* Keys begin with the tenant's name, but those of tokens. */
+static void tell_changed(struct catalogue *catalogue, const struct change_op *op)
+{
+    struct catalogue_changed changed = {
+        .kind = op->kind, .key = wm_view_of(op->key, op->key_len), .foreign = op->foreign};
+    if (op->kind != ENTRY_TOKEN) {
+        size_t len = strnlen((const char *)op->key, op->key_len);
+        memcpy(changed.tenant, op->key,
+               len < sizeof changed.tenant ? len : sizeof changed.tenant - 1);
+    }
+    if (op->slot) {
+        catalogue->changed(catalogue->changed_self, &changed);
+    }
+}
+
 void catalogue_change_apply(struct catalogue_change *change, bool committed)
 {
     if (!committed) {
         change_drop(change);
         return;
     }
+    struct catalogue *catalogue = change->catalogue;
     for (size_t i = 0; i < change->ops.count; i++) {
         struct change_op *op = &change->ops.items[i];
-        struct map *map = &change->catalogue->maps[op->kind];
-        struct entry *before = op->next ? map_put(map, entry_key(op->next), op->next)
-                                        : map_remove(map, wm_view_of(op->key, op->key_len));
-        entry_free(before);
+        struct map *map = &catalogue->maps[op->kind];
+        if (op->slot) {
+            wm_free(map_put(&catalogue->revisions, wm_view_of(op->slot->key, op->slot->key_len),
+                            op->slot));
+            struct entry *before = op->next ? map_put(map, entry_key(op->next), op->next)
+                                            : map_remove(map, wm_view_of(op->key, op->key_len));
+            entry_free(before);
+        } else {
+            uint8_t key[1 + ENTRY_KEY_BYTES_MAX] = {(uint8_t)op->kind};
+            memcpy(key + 1, op->key, op->key_len);
+            wm_free(map_remove(&catalogue->revisions, wm_view_of(key, 1 + op->key_len)));
+        }
+    }
+    for (size_t i = 0; catalogue->changed && i < change->ops.count; i++) {
+        tell_changed(catalogue, &change->ops.items[i]);
     }
     change_free(change);
 }
@@ -312,6 +423,7 @@ int catalogue_open(struct kv *kv, const uint8_t secret_key[32], struct catalogue
     for (unsigned kind = 0; kind < ENTRY_KINDS; kind++) {
         map_init(&catalogue->maps[kind]);
     }
+    map_init(&catalogue->revisions);
     int err = kv_read_begin(kv, &reader, diag);
     for (unsigned kind = 0; kind < ENTRY_KINDS && !err; kind++) {
         struct loading loading = {catalogue, (enum entry_kind)kind, 0};
@@ -324,6 +436,9 @@ int catalogue_open(struct kv *kv, const uint8_t secret_key[32], struct catalogue
                         wm_error_text(err));
         }
     }
+    err = err ? err
+              : wm_diag_default(diag, revisions_load(catalogue, reader),
+                                "catalogue: table " REVISIONS_TABLE " of the store");
     if (reader) {
         kv_read_end(reader);
     }
@@ -348,6 +463,11 @@ void catalogue_close(struct catalogue *catalogue)
         }
         map_fini(&catalogue->maps[kind]);
     }
+    size_t at = 0;
+    for (struct revision_slot *slot; (slot = map_next(&catalogue->revisions, &at));) {
+        wm_free(slot);
+    }
+    map_fini(&catalogue->revisions);
     wm_wipe(catalogue->key, sizeof catalogue->key);
     wm_free(catalogue);
 }
@@ -469,8 +589,6 @@ static struct entry *tenant_decode(struct wm_view key, const json_t *json)
     return &entry->entry;
 }
 
-const struct entry_ops entry_tenant_ops = {"tenants", tenant_free, tenant_encode, tenant_decode};
-
 const struct tenant *catalogue_tenant(struct catalogue *catalogue, const char *name)
 {
     struct tenant_entry *entry = entry_find(catalogue, ENTRY_TENANT, wm_view_str(name));
@@ -497,6 +615,20 @@ static bool allow_ok(const char *text)
     }
     return true;
 }
+
+static bool tenant_ok(const struct entry *entry)
+{
+    const struct tenant *tenant = &((const struct tenant_entry *)entry)->tenant;
+    for (size_t i = 0; tenant->allow[i]; i++) {
+        if (!allow_ok(tenant->allow[i])) {
+            return false;
+        }
+    }
+    return uri_name_ok(tenant->name) && uri_name_ok(tenant->trust_class);
+}
+
+const struct entry_ops entry_tenant_ops = {"tenants", tenant_free, tenant_encode, tenant_decode,
+                                           tenant_ok};
 
 int catalogue_set_tenant(struct catalogue *catalogue, const struct tenant *tenant,
                          struct catalogue_change **out, struct wm_diag *diag)
@@ -663,7 +795,16 @@ static struct entry *token_decode(struct wm_view key, const json_t *json)
     return &token->entry;
 }
 
-const struct entry_ops entry_token_ops = {"tokens", token_free, token_encode, token_decode};
+static bool token_ok(const struct entry *entry)
+{
+    const struct token_entry *token = (const void *)entry;
+    uint8_t id[CATALOGUE_ID_BYTES / 2];
+    return (!token->tenant[0] || uri_name_ok(token->tenant)) &&
+           jsonx_unhex(token->id, strlen(token->id), id, sizeof id);
+}
+
+const struct entry_ops entry_token_ops = {"tokens", token_free, token_encode, token_decode,
+                                          token_ok};
 
 /* The same work for good and bad tokens: one hash and one look-up. What the look-up's time tells is
  * about a hash that its sender cannot choose. */

@@ -69,6 +69,16 @@ static struct function_version *version_copy(const struct function_version *from
     return version;
 }
 
+struct function_version *version_for(const struct function_version *from, uint32_t number,
+                                     const struct function_entry *function)
+{
+    struct function_version like = *from;
+    like.version = number;
+    like.env = function->env;
+    like.env_revision = function->env_revision;
+    return version_copy(&like);
+}
+
 static json_t *version_encode(const struct function_version *version)
 {
     char module[65], image[65];
@@ -142,6 +152,36 @@ static struct function_version *version_decode(const json_t *json,
     return version;
 }
 
+static int check_strings(char *const *strings, const char *what, struct wm_diag *diag)
+{
+    size_t bytes = 0, count = strings_count(strings);
+    for (size_t i = 0; i < count; i++) {
+        bytes += strlen(strings[i]) + 1;
+        json_t *text = json_string(strings[i]); /* NULL where it is not UTF-8 */
+        if (!text) {
+            return wm_diag_set(diag, WM_E_USAGE, "%s: not UTF-8", what);
+        }
+        json_decref(text);
+    }
+    return count <= CATALOGUE_STRINGS_MAX && bytes <= CATALOGUE_STRINGS_BYTES_MAX
+               ? 0
+               : wm_diag_set(diag, WM_E_LIMIT, "%s: more than %u, or than %u bytes", what,
+                             CATALOGUE_STRINGS_MAX, CATALOGUE_STRINGS_BYTES_MAX);
+}
+
+/* [A-Za-z_][A-Za-z0-9_]* */
+static bool env_name_ok(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && !(i && c >= '0' && c <= '9')) {
+            return false;
+        }
+    }
+    return len > 0 && len <= CATALOGUE_NAME_BYTES_MAX;
+}
+
 /* Entries */
 
 static void function_free(struct entry *entry)
@@ -179,7 +219,7 @@ static struct function_alias *alias_of(const struct function_entry *function, st
     return NULL;
 }
 
-static void find_latest(struct function_entry *function)
+void function_find_latest(struct function_entry *function)
 {
     const struct function_alias *alias = alias_of(function, wm_view_str(LATEST));
     function->latest = alias ? version_of(function, alias->version) : NULL;
@@ -234,6 +274,7 @@ static json_t *function_describe(const struct function_entry *function, bool for
     } else {
         err |= jsonx_set(json, "env", strings_encode(function->env));
         err |= jsonx_set(json, "next_version", json_integer(function->next_version));
+        err |= jsonx_set(json, "since_ns", json_integer((json_int_t)function->since_ns));
     }
     if (err) {
         json_decref(json);
@@ -277,7 +318,8 @@ static bool function_decode_into(struct function_entry *function, const json_t *
     json_t *value;
     size_t i;
     if (!jsonx_u32(json, "next_version", UINT32_MAX, &function->next_version) ||
-        !jsonx_u64(json, "env_revision", INT64_MAX, &function->env_revision)) {
+        !jsonx_u64(json, "env_revision", INT64_MAX, &function->env_revision) ||
+        !jsonx_u64(json, "since_ns", INT64_MAX, &function->since_ns)) {
         return false;
     }
     function->env = strings_decode(json_object_get(json, "env"), CATALOGUE_STRINGS_MAX);
@@ -304,7 +346,7 @@ static bool function_decode_into(struct function_entry *function, const json_t *
             return false;
         }
     }
-    find_latest(function);
+    function_find_latest(function);
     return secrets_decode(function, json_object_get(json, "secrets"));
 }
 
@@ -332,11 +374,50 @@ static struct entry *function_decode(struct wm_view key, const json_t *json)
     return function ? &function->entry : NULL;
 }
 
+static bool versions_ok(const struct function_entry *function)
+{
+    uint32_t before = 0;
+    if (function->versions.count > CATALOGUE_VERSIONS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < function->versions.count; i++) {
+        const struct function_version *version = function->versions.items[i];
+        if (version->version <= before || version->version >= function->next_version ||
+            check_strings(version->args, "arguments", NULL) != 0) {
+            return false;
+        }
+        before = version->version;
+    }
+    return true;
+}
+
+static bool function_ok(const struct entry *entry)
+{
+    const struct function_entry *function = (const void *)entry;
+    bool ok = uri_name_ok(function->tenant) && uri_name_ok(function->name) &&
+              versions_ok(function) && check_strings(function->env, "environment", NULL) == 0 &&
+              function->aliases.count <= CATALOGUE_ALIASES_MAX &&
+              function->secrets.count <= CATALOGUE_SECRETS_MAX;
+    for (size_t i = 0; ok && function->env[i]; i++) {
+        size_t len = strcspn(function->env[i], "=");
+        ok = function->env[i][len] && env_name_ok(function->env[i], len);
+    }
+    for (size_t i = 0; ok && i < function->aliases.count; i++) {
+        const struct function_alias *alias = &function->aliases.items[i];
+        ok = uri_name_ok(alias->name) && version_of(function, alias->version);
+    }
+    for (size_t i = 0; ok && i < function->secrets.count; i++) {
+        const struct function_secret *secret = &function->secrets.items[i];
+        ok = env_name_ok(secret->name, strlen(secret->name)) && secret->len >= WM_SEAL_EXTRA_BYTES;
+    }
+    return ok;
+}
+
 const struct entry_ops entry_function_ops = {"functions", function_free, function_encode,
-                                             function_decode};
+                                             function_decode, function_ok};
 
 /* A copy that shares the versions. */
-static struct function_entry *function_copy(const struct function_entry *from)
+struct function_entry *function_copy(const struct function_entry *from)
 {
     struct function_entry *to =
         (void *)entry_new(ENTRY_FUNCTION, sizeof *to, entry_key(&from->entry));
@@ -347,6 +428,7 @@ static struct function_entry *function_copy(const struct function_entry *from)
     memcpy(to->name, from->name, sizeof to->name);
     to->next_version = from->next_version;
     to->env_revision = from->env_revision;
+    to->since_ns = from->since_ns;
     to->env = strings_copy(from->env);
     bool ok = to->env != NULL;
     for (size_t i = 0; i < from->versions.count && ok; i++) {
@@ -372,7 +454,7 @@ static struct function_entry *function_copy(const struct function_entry *from)
         entry_free(&to->entry);
         return NULL;
     }
-    find_latest(to);
+    function_find_latest(to);
     return to;
 }
 
@@ -411,7 +493,10 @@ static int take_copy(struct catalogue *catalogue, const char *tenant, const char
         if (fresh) {
             memcpy(fresh->tenant, tenant, strlen(tenant) + 1);
             memcpy(fresh->name, name, strlen(name) + 1);
+            const struct revision *before =
+                revision_find(catalogue, ENTRY_FUNCTION, entry_key(&fresh->entry));
             fresh->next_version = 1;
+            fresh->since_ns = before ? before->time_ns + 1 : 0;
             fresh->env = wm_alloc_zero(1, sizeof *fresh->env);
             if (!fresh->env) {
                 entry_free(&fresh->entry);
@@ -579,7 +664,7 @@ static int set_alias(struct function_entry *function, const char *name, uint32_t
             return err;
         }
     }
-    find_latest(function);
+    function_find_latest(function);
     return 0;
 }
 
@@ -592,7 +677,7 @@ static void drop_version(struct function_entry *function, size_t idx)
 }
 
 /* The oldest version that no alias names makes room for a new one. */
-static bool make_room(struct function_entry *function)
+bool function_make_room(struct function_entry *function)
 {
     for (size_t i = 0; i < function->versions.count; i++) {
         if (!has_alias(function, function->versions.items[i]->version)) {
@@ -620,6 +705,7 @@ static uint64_t bytes_of_tenant(struct catalogue *catalogue, const char *tenant,
     return bytes;
 }
 
+<<<<<<< HEAD
 static int check_strings(char *const *strings, const char *what, struct wm_diag *diag)
 {
     size_t bytes = 0, count = strings_count(strings);
@@ -646,6 +732,8 @@ static bool strings_equal(char *const *a, char *const *b)
     return !a[i] && !b[i];
 }
 
+=======
+>>>>>>> repl
 int catalogue_add_version(struct catalogue *catalogue, const struct function_version *version,
                           bool library, uint32_t *number, struct catalogue_change **out,
                           struct wm_diag *diag)
@@ -668,7 +756,8 @@ int catalogue_add_version(struct catalogue *catalogue, const struct function_ver
                           "tenant %s: its modules would take more than its quota of %llu bytes; "
                           "remove functions, or have modules_bytes raised",
                           tenant->name, (unsigned long long)tenant->quota.modules_bytes);
-    } else if (function->versions.count >= CATALOGUE_VERSIONS_MAX && !make_room(function)) {
+    } else if (function->versions.count >= CATALOGUE_VERSIONS_MAX &&
+               !function_make_room(function)) {
         err = wm_diag_set(diag, WM_E_LIMIT, "function %s: has %u versions, each with an alias",
                           function->name, CATALOGUE_VERSIONS_MAX);
     } else if (version->env && !strings_equal(version->env, function->env)) {
@@ -685,7 +774,8 @@ int catalogue_add_version(struct catalogue *catalogue, const struct function_ver
     like.env = function->env;
     like.env_revision = function->env_revision;
     like.version = function->next_version++;
-    like.created_ns = host_realtime_ns();
+    /* By the clock of revisions: it tells versions of one function apart, also on several nodes. */
+    like.created_ns = (int64_t)revision_now(catalogue);
     fresh = version_copy(&like);
     err = fresh ? wm_vec_push(&function->versions, fresh) : -ENOMEM;
     if (err) {
@@ -738,7 +828,7 @@ int catalogue_set_alias(struct catalogue *catalogue, const char *tenant, const c
         err = wm_diag_set(diag, WM_E_NOT_FOUND, "function %s: has no alias %s", entry->name, alias);
     } else if (!version) {
         *present = entry->aliases.items[--entry->aliases.count];
-        find_latest(entry);
+        function_find_latest(entry);
     } else if (!present && entry->aliases.count >= CATALOGUE_ALIASES_MAX) {
         err = wm_diag_set(diag, WM_E_LIMIT, "function %s: has %u aliases already", entry->name,
                           CATALOGUE_ALIASES_MAX);
@@ -794,10 +884,11 @@ static int renew_versions(struct function_entry *entry)
         function_version_put(entry->versions.items[i]);
         entry->versions.items[i] = fresh;
     }
-    find_latest(entry);
+    function_find_latest(entry);
     return 0;
 }
 
+<<<<<<< HEAD
 /* [A-Za-z_][A-Za-z0-9_]* */
 static bool env_name_ok(const char *text, size_t len)
 {
@@ -835,6 +926,8 @@ static int set_images(struct function_entry *entry, const struct catalogue_image
     return 0;
 }
 
+=======
+>>>>>>> repl
 int catalogue_set_env(struct catalogue *catalogue, const char *tenant, const char *function,
                       char *const *env, const struct catalogue_image *images, size_t image_count,
                       struct catalogue_change **out, struct wm_diag *diag)
@@ -986,6 +1079,33 @@ int catalogue_secrets(struct catalogue *catalogue, const char *tenant, const cha
     }
     *out = list;
     return 0;
+}
+
+int function_reseal(struct catalogue *catalogue, struct function_entry *function,
+                    const uint8_t before[32], bool *changed)
+{
+    uint8_t bound[3 * (CATALOGUE_NAME_BYTES_MAX + 1)];
+    *changed = false;
+    for (size_t i = 0; i < function->secrets.count; i++) {
+        struct function_secret *secret = &function->secrets.items[i];
+        struct wm_view name = secret_name(bound, function, secret->name);
+        struct wm_view box = wm_view_of(secret->box, secret->len);
+        uint8_t *text = wm_alloc(secret->len);
+        if (!text) {
+            return -ENOMEM;
+        }
+        /* What opens under the present key stays; what opens under neither is said by who uses it.
+         */
+        if (wm_unseal(catalogue->key, name, box, text) != 0 &&
+            wm_unseal(before, name, box, text) == 0) {
+            wm_seal(catalogue->key, name, wm_view_of(text, secret->len - WM_SEAL_EXTRA_BYTES),
+                    secret->box);
+            *changed = true;
+        }
+        wm_wipe(text, secret->len);
+        wm_free(text);
+    }
+    return *changed ? renew_versions(function) : 0;
 }
 
 void catalogue_secrets_free(char **secrets)

@@ -9,19 +9,9 @@
 
 #include "base/vec.h"
 #include "node/catalogue.h"
+#include "node/catalogue_sync.h"
 #include "node/jsonx.h"
 #include "node/map.h"
-
-enum entry_kind {
-    ENTRY_TENANT,
-    ENTRY_TOKEN,
-    ENTRY_FUNCTION,
-    ENTRY_ROUTES,
-    ENTRY_CRONS,
-    ENTRY_KINDS
-};
-
-#define ENTRY_KEY_BYTES_MAX (2 * CATALOGUE_NAME_BYTES_MAX + 2)
 
 struct entry { /* the first member of each kind */
     enum entry_kind kind;
@@ -59,6 +49,7 @@ struct function_entry {
     char name[CATALOGUE_NAME_BYTES_MAX + 1];
     uint32_t next_version;
     uint64_t env_revision;
+    uint64_t since_ns; /* versions made before belong to a function that was removed */
     char **env;
     struct function_version *latest; /* borrowed from versions; NULL: no alias of that name */
     WM_VEC(struct function_version *) versions; /* one reference each, in order */
@@ -76,16 +67,31 @@ struct crons_entry {
     WM_VEC(struct cron_trigger) crons;
 };
 
+/* The revision of an entry, also of one that was removed. */
+struct revision_slot {
+    struct revision revision;
+    uint32_t key_len;
+    uint8_t key[1 + ENTRY_KEY_BYTES_MAX]; /* kind, then the entry's key: also in the store */
+};
+#define REVISIONS_TABLE "revisions"
+
 struct catalogue {
     struct kv *kv;
     uint8_t key[32];
     struct map maps[ENTRY_KINDS];
-    bool changing;
+    struct map revisions; /* of struct revision_slot */
+    uint64_t last_ns;     /* the greatest time of any revision seen */
+    char node[CATALOGUE_NAME_BYTES_MAX + 1];
+    bool changing, defaults;
+    void (*changed)(void *self, const struct catalogue_changed *changed);
+    void *changed_self;
 };
 
 struct change_op {
     enum entry_kind kind;
-    struct entry *next; /* NULL: the one with this key is removed */
+    struct entry *next;         /* NULL: the one with this key is removed */
+    struct revision_slot *slot; /* NULL: the revision is forgotten */
+    bool foreign;
     uint32_t key_len;
     uint8_t key[ENTRY_KEY_BYTES_MAX];
 };
@@ -102,6 +108,8 @@ struct entry_ops {
     json_t *(*encode)(const struct entry *entry);
     /* NULL: malformed, or no memory. The key is set by the caller. */
     struct entry *(*decode)(struct wm_view key, const json_t *json);
+    /* Is a decoded entry one that the functions of catalogue.h could have made? */
+    bool (*ok)(const struct entry *entry);
 };
 extern const struct entry_ops entry_tenant_ops, entry_token_ops, entry_function_ops,
     entry_routes_ops, entry_crons_ops;
@@ -122,6 +130,33 @@ WM_MUST_CHECK int change_new(struct catalogue *catalogue, struct catalogue_chang
 WM_MUST_CHECK int change_add(struct catalogue_change *change, struct entry *next);
 WM_MUST_CHECK int change_add_removal(struct catalogue_change *change, const struct entry *entry);
 void change_drop(struct catalogue_change *change);
+/* The same with a revision of another node. */
+WM_MUST_CHECK int change_add_foreign(struct catalogue_change *change, struct entry *next,
+                                     const struct revision *revision);
+WM_MUST_CHECK int change_add_tombstone(struct catalogue_change *change, enum entry_kind kind,
+                                       struct wm_view key, const struct revision *revision);
+/* Forgets a revision: of an entry that is not there. */
+WM_MUST_CHECK int change_add_forget(struct catalogue_change *change,
+                                    const struct revision_slot *slot);
+
+const struct entry_ops *entry_ops_of(enum entry_kind kind);
+/* NULL: never heard of. */
+const struct revision *revision_find(const struct catalogue *catalogue, enum entry_kind kind,
+                                     struct wm_view key);
+WM_MUST_CHECK int revisions_load(struct catalogue *catalogue, struct kv_reader *reader);
+/* The time that the next change of ours would have. */
+uint64_t revision_now(const struct catalogue *catalogue);
+
+/* catalogue_function.c's, for catalogue_sync.c: a copy that shares the versions (NULL: no memory);
+ * a version under another number and with the environment of another entry; what "latest" means,
+ * after a change. */
+struct function_entry *function_copy(const struct function_entry *from);
+struct function_version *version_for(const struct function_version *from, uint32_t number,
+                                     const struct function_entry *function);
+void function_find_latest(struct function_entry *function);
+bool function_make_room(struct function_entry *function);
+WM_MUST_CHECK int function_reseal(struct catalogue *catalogue, struct function_entry *function,
+                                  const uint8_t before[32], bool *changed);
 
 /* NULL-terminated lists of strings. */
 void strings_free(char **strings);

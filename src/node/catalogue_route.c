@@ -141,7 +141,40 @@ static struct entry *routes_decode(struct wm_view key, const json_t *json)
     return &routes->entry;
 }
 
-const struct entry_ops entry_routes_ops = {"routes", routes_free, routes_encode, routes_decode};
+static bool tenant_key_ok(const struct entry *entry)
+{
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1] = {0};
+    if (entry->key_len >= sizeof tenant || memchr(entry->key, 0, entry->key_len)) {
+        return false;
+    }
+    memcpy(tenant, entry->key, entry->key_len);
+    return uri_name_ok(tenant);
+}
+
+static bool routes_ok(const struct entry *entry)
+{
+    const struct routes_entry *routes = (const void *)entry;
+    if (!tenant_key_ok(entry) || routes->routes.count > CATALOGUE_ROUTES_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < routes->routes.count; i++) {
+        const struct route *route = &routes->routes.items[i];
+        if (!uri_name_ok(route->name) || !route->method[0] || !route_path_ok(route->path) ||
+            !function_ref_ok(route->function) ||
+            (i && route_order(&routes->routes.items[i - 1], route) >= 0)) {
+            return false;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(routes->routes.items[j].name, route->name) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+const struct entry_ops entry_routes_ops = {"routes", routes_free, routes_encode, routes_decode,
+                                           routes_ok};
 
 static void crons_free(struct entry *entry)
 {
@@ -201,7 +234,29 @@ static struct entry *crons_decode(struct wm_view key, const json_t *json)
     return &crons->entry;
 }
 
-const struct entry_ops entry_crons_ops = {"crons", crons_free, crons_encode, crons_decode};
+static bool crons_ok(const struct entry *entry)
+{
+    const struct crons_entry *crons = (const void *)entry;
+    if (!tenant_key_ok(entry) || crons->crons.count > CATALOGUE_CRONS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < crons->crons.count; i++) {
+        const struct cron_trigger *cron = &crons->crons.items[i];
+        if (!uri_name_ok(cron->name) || !function_ref_ok(cron->function) ||
+            strlen(cron->input) > CATALOGUE_CRON_INPUT_MAX) {
+            return false;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(crons->crons.items[j].name, cron->name) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+const struct entry_ops entry_crons_ops = {"crons", crons_free, crons_encode, crons_decode,
+                                          crons_ok};
 
 json_t *catalogue_show_routes(struct catalogue *catalogue, const char *tenant)
 {
