@@ -705,24 +705,6 @@ static uint64_t bytes_of_tenant(struct catalogue *catalogue, const char *tenant,
     return bytes;
 }
 
-<<<<<<< HEAD
-static int check_strings(char *const *strings, const char *what, struct wm_diag *diag)
-{
-    size_t bytes = 0, count = strings_count(strings);
-    for (size_t i = 0; i < count; i++) {
-        bytes += strlen(strings[i]) + 1;
-        json_t *text = json_string(strings[i]); /* NULL where it is not UTF-8 */
-        if (!text) {
-            return wm_diag_set(diag, WM_E_USAGE, "%s: not UTF-8", what);
-        }
-        json_decref(text);
-    }
-    return count <= CATALOGUE_STRINGS_MAX && bytes <= CATALOGUE_STRINGS_BYTES_MAX
-               ? 0
-               : wm_diag_set(diag, WM_E_LIMIT, "%s: more than %u, or than %u bytes", what,
-                             CATALOGUE_STRINGS_MAX, CATALOGUE_STRINGS_BYTES_MAX);
-}
-
 static bool strings_equal(char *const *a, char *const *b)
 {
     size_t i = 0;
@@ -732,8 +714,6 @@ static bool strings_equal(char *const *a, char *const *b)
     return !a[i] && !b[i];
 }
 
-=======
->>>>>>> repl
 int catalogue_add_version(struct catalogue *catalogue, const struct function_version *version,
                           bool library, uint32_t *number, struct catalogue_change **out,
                           struct wm_diag *diag)
@@ -888,20 +868,6 @@ static int renew_versions(struct function_entry *entry)
     return 0;
 }
 
-<<<<<<< HEAD
-/* [A-Za-z_][A-Za-z0-9_]* */
-static bool env_name_ok(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!letter && !(i && c >= '0' && c <= '9')) {
-            return false;
-        }
-    }
-    return len > 0 && len <= CATALOGUE_NAME_BYTES_MAX;
-}
-
 /* Into versions that nobody else has seen yet. */
 static int set_images(struct function_entry *entry, const struct catalogue_image *images,
                       size_t count, struct wm_diag *diag)
@@ -926,8 +892,6 @@ static int set_images(struct function_entry *entry, const struct catalogue_image
     return 0;
 }
 
-=======
->>>>>>> repl
 int catalogue_set_env(struct catalogue *catalogue, const char *tenant, const char *function,
                       char *const *env, const struct catalogue_image *images, size_t image_count,
                       struct catalogue_change **out, struct wm_diag *diag)
