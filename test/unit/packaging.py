@@ -139,7 +139,7 @@ def kubernetes():
     script = nodes["spec"]["template"]["spec"]["containers"][0]["args"][0]
     peers = re.findall(r"- (\S+):8301", script)
     namespace = nodes["metadata"]["namespace"]
-    check("the peers are the replicas", "" if peers == [f"wardmote-{n}.wardmote-nodes.{namespace}.svc" for n in range(nodes["spec"]["replicas"])] else peers)
+    check("the peers are the replicas", "" if peers == [f"wardmote-{n}=wardmote-{n}.wardmote-nodes.{namespace}.svc" for n in range(nodes["spec"]["replicas"])] else peers)
     inner = re.search(r"<<END\n(.*)END\n", script, re.S)
     config = yaml.safe_load(re.sub(r"\$\([^)]*\)", "x", inner.group(1)))
     check("the node's configuration in it is a flat map", "" if isinstance(config, dict) and config["data"] == "/var/lib/wardmote" else config)
