@@ -9,6 +9,7 @@
 
 #include "base/test.h"
 #include "common/worker.h"
+#include "host/file.h"
 
 static const char *folder;
 static struct link *worker;
@@ -123,6 +124,31 @@ TEST(many_at_once)
     }
 }
 
+/* Short calls are told of in batches. One that then takes long must not keep the others back, on
+ * whichever executor it follows them. */
+TEST(a_long_call_keeps_no_result_back)
+{
+    struct test_result got;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 100; i++) { /* calls of this function are short */
+            CHECK_INT(test_worker_call(worker, ECHO, "warm", &got), ==, CALL_END_OK);
+        }
+        int64_t began_ns = host_monotonic_ns();
+        for (int i = 0; i < 60; i++) {
+            test_worker_submit(worker, ECHO, wm_view_str(i % 30 == 7 ? "L" : "short"), 0);
+        }
+        for (int i = 0; i < 58; i++) {
+            test_worker_wait(worker, &got);
+            CHECK_INT(got.result.end, ==, CALL_END_OK);
+        }
+        CHECK_INT(host_monotonic_ns() - began_ns, <, 250000000); /* those take 300 ms */
+        for (int i = 0; i < 2; i++) {
+            test_worker_wait(worker, &got);
+            CHECK_INT(got.result.end, ==, CALL_END_TIMEOUT);
+        }
+    }
+}
+
 TEST(a_large_payload_passes)
 {
     struct test_result got;
@@ -147,6 +173,7 @@ int main(int argc, char **argv)
         TEST_CASE(depth_is_bounded),
         TEST_CASE(secrets_are_there_in_calls),
         TEST_CASE(many_at_once),
+        TEST_CASE(a_long_call_keeps_no_result_back),
         TEST_CASE(a_large_payload_passes),
     };
     if (argc < 2) {
@@ -154,7 +181,7 @@ int main(int argc, char **argv)
         return 2;
     }
     folder = argv[1];
-    struct link_config config = {.executors = 8, .slots = 32};
+    struct link_config config = {.executors = 8, .ready = 3, .slots = 32};
     worker = test_worker_start(&config);
     int status = wm_test_main(tests, WM_COUNT_OF(tests), 1, argv);
     link_close(worker);
