@@ -398,6 +398,7 @@ static int make_image(struct function *function, struct faaslet *faaslet, struct
     uint32_t number = 0;
     if (rc == 0 && wasi_extra_fds(faaslet->wasi, &number) != 0) {
         wasm_image_put(*out);
+        *out = NULL;
         return wm_diag_set(
             diag, WM_E_INVALID,
             "%s: descriptor %u is open after init: a Proto-Faaslet keeps memory, not "

@@ -56,7 +56,7 @@ struct tenant_quota {        /* 0: the default in [] */
     uint32_t calls_queued;   /* beyond those [1024]; more: 429 */
     uint32_t calls_per_s;    /* [no limit] */
     uint64_t state_bytes;    /* of its values on this node [1 GiB] */
-    uint64_t modules_bytes;  /* of its uploads [1 GiB] */
+    uint64_t modules_bytes;  /* of its uploads, each file once [1 GiB] */
     uint64_t results_bytes;  /* of asynchronous results not yet read [256 MiB] */
 };
 

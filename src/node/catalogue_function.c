@@ -3,6 +3,7 @@
  * Versions are immutable and counted. A new environment makes new versions of the same numbers, so
  * that running calls keep what they were started with. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -688,21 +689,52 @@ bool function_make_room(struct function_entry *function)
     return false;
 }
 
-static uint64_t bytes_of_tenant(struct catalogue *catalogue, const char *tenant,
-                                uint32_t *functions)
+/* Files of a tenant's versions, for summing them up: what has the same content is one file. */
+struct kept_file {
+    uint8_t sha256[32];
+    uint64_t bytes;
+};
+
+static int by_hash(const void *a, const void *b)
 {
-    uint64_t bytes = 0;
-    size_t at = 0;
-    for (struct function_entry *entry; (entry = map_next(&catalogue->maps[ENTRY_FUNCTION], &at));) {
-        if (strcmp(entry->tenant, tenant) == 0) {
-            ++*functions;
-            for (size_t i = 0; i < entry->versions.count; i++) {
-                bytes += entry->versions.items[i]->module_bytes;
-                bytes += entry->versions.items[i]->image_bytes;
-            }
+    return memcmp(a, b, sizeof((struct kept_file *)0)->sha256);
+}
+
+/* With `fresh`, which is not in the catalogue yet. */
+static int bytes_of_tenant(struct catalogue *catalogue, const struct function_version *fresh,
+                           uint32_t *functions, uint64_t *out)
+{
+    WM_VEC(struct kept_file) files = {0};
+    const struct function_version *version = fresh;
+    size_t at = 0, i = 0;
+    int err = 0;
+    struct function_entry *entry = NULL;
+    while (version && !err) {
+        struct kept_file module = {.bytes = version->module_bytes};
+        struct kept_file image = {.bytes = version->image_bytes};
+        memcpy(module.sha256, version->module_sha256, sizeof module.sha256);
+        memcpy(image.sha256, version->image_sha256, sizeof image.sha256);
+        err = wm_vec_push(&files, module);
+        err = err ? err : wm_vec_push(&files, image);
+        while ((!entry || i == entry->versions.count) &&
+               (entry = map_next(&catalogue->maps[ENTRY_FUNCTION], &at))) {
+            bool own = strcmp(entry->tenant, fresh->tenant) == 0;
+            *functions += own;
+            i = own ? 0 : entry->versions.count;
+        }
+        version = entry ? entry->versions.items[i++] : NULL;
+    }
+    if (files.count != 0) {
+        qsort(files.items, files.count, sizeof *files.items, by_hash);
+    }
+    *out = 0;
+    for (i = 0; i < files.count; i++) {
+        if (i == 0 || by_hash(&files.items[i - 1], &files.items[i]) != 0) {
+            *out += files.items[i].bytes;
         }
     }
-    return bytes;
+    wm_vec_fini(&files);
+    return err;
 }
 
 static bool strings_equal(char *const *a, char *const *b)
@@ -727,11 +759,17 @@ int catalogue_add_version(struct catalogue *catalogue, const struct function_ver
         return err;
     }
     const struct tenant *tenant = catalogue_tenant(catalogue, version->tenant);
-    uint64_t bytes = bytes_of_tenant(catalogue, version->tenant, &functions);
+    uint64_t bytes = 0;
+    err =
+        wm_diag_default(diag, bytes_of_tenant(catalogue, version, &functions, &bytes), "catalogue");
+    if (err) {
+        entry_free(&function->entry);
+        return err;
+    }
     if (function->versions.count == 0 && functions >= CATALOGUE_FUNCTIONS_MAX) {
         err = wm_diag_set(diag, WM_E_LIMIT, "tenant %s: has %u functions already", tenant->name,
                           functions);
-    } else if (bytes + version->module_bytes + version->image_bytes > tenant->quota.modules_bytes) {
+    } else if (bytes > tenant->quota.modules_bytes) {
         err = wm_diag_set(diag, WM_E_LIMIT,
                           "tenant %s: its modules would take more than its quota of %llu bytes; "
                           "remove functions, or have modules_bytes raised",

@@ -99,6 +99,12 @@ def refused():
     ):
         result = put(name, script, "--timeout", "4000", want=None)
         check(f"{name}: refused, with the reason", result.fails(2, words))
+    # The interpreter is one file, however many functions use it.
+    node.request("PUT", "/v1/tenants/small", json.dumps({"quota": {"modules_bytes": 60 << 20}}))
+    for i in range(2):
+        put(f"quota{i}", "handle = bytes.upper\n", "--tenant", "small")
+    check("quota: its modules are counted once", *[put("quota0", "handle = bytes.upper\n", "--tenant", "small", want=None).failed(2 if i else 0)
+                                                   for i in range(2)])
     result = put("opens", "handle = print\nkept = open('/tmp.txt', 'w')\n", want=None)
     check("opens: a file that is left open is refused", result.fails(2, "open after init"))
     longest = "handle = bytes.upper\n# ü" + "\n# +/ %&" * 4096
