@@ -16,7 +16,8 @@ static const struct group {
     {"tenant", "who may do what on a node, and how much of it", NULL, client_tenant},
     {"node", "the daemon that runs functions",
      "\n`wardmote node [--data DIR] [--listen ADDR:PORT] [--config FILE]` starts one, in\n"
-     "the foreground; `wardmote node restore BACKUP --data DIR` makes one of a backup.\n",
+     "the foreground; `wardmote node restore BACKUP --data DIR` makes one of a backup.\n"
+     "Its other settings: wardmote-node --help\n",
      client_node},
 };
 

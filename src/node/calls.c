@@ -357,7 +357,8 @@ static void admit(struct entry *entry, const struct call_request *request)
     entry->work.version =
         catalogue_find(calls->node->catalogue, request->tenant, request->function);
     if (!tenant || !entry->work.version) {
-        refuse(entry, CALL_END_NOT_FOUND, 0, "there is no such function: upload it first");
+        refuse(entry, CALL_END_NOT_FOUND, 0,
+               "there is no such function: `wardmote fn put` puts one there");
         return;
     }
     if (entry->work.version->kind == FUNCTION_LIBRARY) {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <yaml.h>
@@ -16,6 +17,7 @@
 #define DISTANCE_MAX 3u
 #define WORD_MAX 32u
 #define FLAG_BYTES 40
+#define CONFIG_PATH_BYTES 4096
 
 enum kind { KIND_TEXT, KIND_LIST, KIND_BOOL, KIND_U32, KIND_U64 };
 
@@ -31,7 +33,8 @@ struct setting {
 #define MIB (UINT64_C(1) << 20)
 
 static const struct setting settings[] = {
-    {"data", KIND_TEXT, AT(data), 0, 0, "DIR", "folder of everything that lasts"},
+    {"data", KIND_TEXT, AT(data), 0, 0, "DIR",
+     "folder of everything that lasts (that of this user)"},
     {"name", KIND_TEXT, AT(name), 0, 0, "NAME", "of this node (the machine's)"},
     {"listen", KIND_LIST, AT(listen), 0, CONFIG_LISTEN_MAX, "ADDR:PORT",
      "where HTTP is served (127.0.0.1:8300); port 0 picks one"},
@@ -475,6 +478,48 @@ static int default_text(char **field, const char *text)
     return *field ? 0 : -ENOMEM;
 }
 
+/* The folder's whole path: it names the folder's node on this machine (sandbox.c), and two shells
+ * in two folders may both have said "./data". Without one it is where the client looks (client.c).
+ */
+static int data_folder(struct config *config, struct wm_diag *diag)
+{
+    char path[CONFIG_PATH_BYTES], here[CONFIG_PATH_BYTES];
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    const char *given = config->data;
+    int len = -1;
+    if (given) {
+        while (strncmp(given, "./", 2) == 0) {
+            given += 2 + strspn(given + 2, "/");
+        }
+        bool whole = given[0] == '/';
+        if (whole || getcwd(here, sizeof here)) {
+            len = snprintf(path, sizeof path, "%s%s%s", whole ? "" : here,
+                           whole || !*given ? "" : "/", given);
+        }
+    } else if (state && state[0] == '/') {
+        len = snprintf(path, sizeof path, "%s/wardmote", state);
+    } else if (geteuid() == 0) {
+        len = snprintf(path, sizeof path, "/var/lib/wardmote");
+    } else if (home && home[0] == '/') {
+        len = snprintf(path, sizeof path, "%s/.local/state/wardmote", home);
+    } else {
+        return wm_diag_set(diag, WM_E_USAGE,
+                           "HOME is not set: name the folder for the node's data with --data DIR");
+    }
+    if (len <= 0 || (size_t)len >= sizeof path) {
+        return wm_diag_set(diag, WM_E_USAGE, "data: %.80s: too long, or this folder is gone",
+                           given ? given : path);
+    }
+    char *copy = wm_strdup(path);
+    if (!copy) {
+        return wm_diag_default(diag, -ENOMEM, "configuration");
+    }
+    config->data_is_default = !given;
+    wm_free(config->data);
+    config->data = copy;
+    return 0;
+}
+
 int config_check(struct config *config, struct wm_diag *diag)
 {
     char host[64];
@@ -492,8 +537,9 @@ int config_check(struct config *config, struct wm_diag *diag)
     if (err) {
         return wm_diag_default(diag, err, "configuration");
     }
-    if (!config->data) {
-        return wm_diag_set(diag, WM_E_USAGE, "--data DIR is needed: where the node keeps its data");
+    err = data_folder(config, diag);
+    if (err) {
+        return err;
     }
     if (!uri_name_ok(config->name)) {
         return wm_diag_set(diag, WM_E_USAGE,
@@ -585,9 +631,9 @@ void config_print(const struct config *config, FILE *out)
 
 void config_help(FILE *out)
 {
-    fputs("usage: wardmote-node --data DIR [--listen ADDR:PORT] [FLAG...]\n"
-          "       wardmote-node backup --data DIR OUT      of a node that is not running\n"
-          "       wardmote-node restore BACKUP --data DIR\n\n",
+    fputs("usage: wardmote node [--data DIR] [--listen ADDR:PORT] [FLAG...]\n"
+          "       wardmote node backup OUT --data DIR      of a node that is not running\n"
+          "       wardmote node restore BACKUP --data DIR\n\n",
           out);
     for (size_t i = 0; i < WM_COUNT_OF(settings); i++) {
         char flag[FLAG_BYTES];

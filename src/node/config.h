@@ -29,7 +29,8 @@ struct config_list {
 };
 
 struct config {
-    char *data;                /* folder of everything that lasts */
+    char *data;                /* folder of everything that lasts; default: of this user */
+    bool data_is_default;      /* where clients look without being told (config_check) */
     char *name;                /* of this node among its peers; default: the machine's */
     struct config_list listen; /* ADDR:PORT; default 127.0.0.1:8300 */
     char *tls_cert, *tls_key;  /* PEM files; both or none */
@@ -57,7 +58,7 @@ enum config_action { CONFIG_RUN, CONFIG_PRINT, CONFIG_HELP, CONFIG_VERSION };
 /* The command line, and the file that it names. */
 WM_MUST_CHECK int config_args(struct config *config, int argc, char **argv,
                               enum config_action *action, struct wm_diag *diag);
-/* Fills in defaults and checks what concerns several settings. Last. */
+/* Fills in defaults, makes `data` a whole path, and checks what concerns several settings. Last. */
 WM_MUST_CHECK int config_check(struct config *config, struct wm_diag *diag);
 void config_print(const struct config *config, FILE *out); /* as YAML */
 void config_help(FILE *out);

@@ -123,12 +123,45 @@ TEST(refuses_plain_http_off_loopback)
           !config_is_loopback(""));
 }
 
+/* Relative ones are made whole; without one it is where the client looks. */
+TEST(finds_its_folder)
+{
+    static char *const same[] = {"w", "./w", ".//./w"};
+    struct config config;
+    struct wm_diag diag;
+    char here[4000], want[4096];
+    REQUIRE(getcwd(here, sizeof here) != NULL);
+    snprintf(want, sizeof want, "%s/w", here);
+    for (size_t i = 0; i < WM_COUNT_OF(same); i++) {
+        CHECK_INT(ARGS(&config, &diag, "--data", same[i]), ==, 0);
+        CHECK_STR(config.data, want);
+        CHECK(!config.data_is_default);
+        config_fini(&config);
+    }
+    CHECK_INT(ARGS(&config, &diag, "--data", "./"), ==, 0);
+    CHECK_STR(config.data, here);
+    config_fini(&config);
+
+    setenv("XDG_STATE_HOME", "/state", 1);
+    CHECK_INT(ARGS(&config, &diag, "--listen", "127.0.0.1:0"), ==, 0);
+    CHECK_STR(config.data, "/state/wardmote");
+    CHECK(config.data_is_default);
+    config_fini(&config);
+    unsetenv("XDG_STATE_HOME");
+    setenv("HOME", "/home/w", 1);
+    CHECK_INT(ARGS(&config, &diag, "--listen", "127.0.0.1:0"), ==, 0);
+    CHECK_STR(config.data, geteuid() == 0 ? "/var/lib/wardmote" : "/home/w/.local/state/wardmote");
+    config_fini(&config);
+    unsetenv("HOME");
+    int err = ARGS(&config, &diag, "--listen", "127.0.0.1:0");
+    CHECK_INT(err, ==, geteuid() == 0 ? 0 : WM_E_USAGE);
+    config_fini(&config);
+}
+
 TEST(checks_what_goes_together)
 {
     struct config config;
     struct wm_diag diag;
-    CHECK_INT(ARGS(&config, &diag, "--listen", "127.0.0.1:0"), ==, WM_E_USAGE);
-    config_fini(&config);
     CHECK_INT(ARGS(&config, &diag, "--data", "/d", "--tls-cert", "c"), ==, WM_E_USAGE);
     config_fini(&config);
     CHECK_INT(ARGS(&config, &diag, "--data", "/d", "--peers", "a:1,b:2"), ==, WM_E_USAGE);
@@ -184,5 +217,5 @@ TEST(survives_no_memory)
 
 TEST_MAIN(TEST_CASE(reads_a_file), TEST_CASE(says_what_is_wrong_where),
           TEST_CASE(command_line_wins), TEST_CASE(refuses_plain_http_off_loopback),
-          TEST_CASE(checks_what_goes_together), TEST_CASE(what_is_printed_reads_back),
-          TEST_CASE(survives_no_memory))
+          TEST_CASE(finds_its_folder), TEST_CASE(checks_what_goes_together),
+          TEST_CASE(what_is_printed_reads_back), TEST_CASE(survives_no_memory))

@@ -59,10 +59,24 @@ static int read_key(int dir_fd, uint8_t key[32], struct wm_diag *diag)
     return wm_diag_default(diag, err, NODE_KEY);
 }
 
+/* The folders above it, as the default one's may be missing on a new account. What fails shows when
+ * the folder itself is made. */
+static void make_parents(const char *path)
+{
+    char *copy = wm_strdup(path);
+    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        (void)mkdir(copy, 0700);
+        *slash = '/';
+    }
+    wm_free(copy);
+}
+
 int node_folder_open(const char *path, int *dir_fd, uint8_t key[32], struct wm_diag *diag)
 {
     static const char *const folders[] = {NODE_MODULES, NODE_IMAGES, NODE_FILES, NODE_TEMP};
     struct stat st;
+    make_parents(path);
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
         int err = -errno;
         return wm_diag_set(diag, err, "data: making %s: %s", path, wm_error_text(err));
@@ -110,6 +124,7 @@ static int need_default_tenant(struct node *node, struct wm_diag *diag)
     if (!fresh) {
         return 0;
     }
+    node->is_new = true;
     struct tenant tenant = {.name = API_DEFAULT_TENANT};
     int err = catalogue_set_tenant(node->catalogue, &tenant, &change, diag);
     return err ? err : catalogue_change_now(change, diag);
@@ -289,4 +304,15 @@ void node_print_addresses(const struct node *node)
         printf("listening on %s\n", http_address(node->http, i));
     }
     (void)fflush(stdout);
+    if (node->is_new) {
+        bool named = !node->config->data_is_default;
+        fprintf(stderr,
+                "a new node, in %s. In another shell:\n"
+                "%s%s%s"
+                "  wardmote fn put FILE.c           makes a C program a function, named FILE\n"
+                "  wardmote fn call FILE INPUT      calls it\n"
+                "  wardmote node status             what isolates it, and how it does\n",
+                node->config->data, named ? "  export WARDMOTE_NODE_URL=unix:" : "",
+                named ? node->config->data : "", named ? "/" NODE_SOCKET "\n" : "");
+    }
 }

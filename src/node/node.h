@@ -64,6 +64,7 @@ struct node {
     struct triggers *triggers;
     struct node_hooks hooks;
     int64_t started_ns; /* of the wall clock */
+    bool is_new;        /* there was nothing in its folder */
     /* api.c's: changes of the catalogue wait here for their turn; the first one is at work. */
     struct http_request *change_first, *change_last;
     struct catalogue_change *change;
@@ -84,7 +85,8 @@ struct node_waiter {
 };
 void node_drain(struct node *node, struct node_waiter *waiter);
 
-/* Prints its addresses (one `listening on URL` line each) to standard output. */
+/* Prints its addresses (one `listening on URL` line each) to standard output; of a new node also,
+ * to standard error, what to do next. */
 void node_print_addresses(const struct node *node);
 
 /* Folders and files of the data folder. */
