@@ -225,6 +225,12 @@ static void work_done(struct worker_call *work, const struct channel_result *fro
 
 static void start_next(struct share *share)
 {
+    /* A call that ends at once (no worker can be had) comes back here from within: the loop below
+     * goes on with the next, however many wait, and the stack stays flat. */
+    if (share->starting) {
+        return;
+    }
+    share->starting = true;
     while (share->first && share->running < share->running_max) {
         struct entry *entry = share->first;
         share->first = entry->waiting;
@@ -236,6 +242,7 @@ static void start_next(struct share *share)
         entry->queued = false;
         run(entry);
     }
+    share->starting = false;
 }
 
 /* --- Placement among nodes --- */
@@ -301,6 +308,7 @@ static void place(struct entry *entry)
     stop_running(entry);
     refuse(entry, CALL_END_OVERLOADED, decision.retry_after_ms, decision.why);
     start_next(share);
+    check_drained(calls);
 }
 
 /* The scheduler's: a call that waited runs now. */
@@ -425,6 +433,7 @@ void node_calls_cancel(struct node *node, uint64_t id)
             stop_running(entry);
             refuse(entry, CALL_END_CANCELLED, 0, "its caller is gone");
             start_next(share);
+            check_drained(calls);
             return;
         }
         if (!entry->queued) {
@@ -443,6 +452,7 @@ void node_calls_cancel(struct node *node, uint64_t id)
         share->queued--;
         calls->stats.queued--;
         refuse(entry, CALL_END_CANCELLED, 0, "its caller is gone");
+        check_drained(calls);
         return;
     }
 }
@@ -523,12 +533,16 @@ void node_calls_close(struct node *node)
         return;
     }
     calls->draining = true;
-    for (struct entry *entry = calls->all, *next; entry; entry = next) {
-        next = entry->next;
+    for (struct entry *entry = calls->all; entry; entry = entry->next) {
+        entry->cancelled = true; /* none is run again */
+    }
+    /* Each that is told may end others, or let the next one start. */
+    for (struct entry *entry = calls->all; entry;) {
         if (entry->queued || entry->placed) {
             node_calls_cancel(node, entry->work.id);
+            entry = calls->all;
         } else {
-            entry->cancelled = true;
+            entry = entry->next;
         }
     }
     if (calls->cluster) {

@@ -22,6 +22,7 @@ struct share {
     struct entry *first, **last; /* that wait */
     double tokens;
     int64_t refilled_ns;
+    bool starting; /* start_next is at work */
 };
 
 struct entry {
