@@ -154,15 +154,20 @@ union fd_room {
 };
 
 int control_send(int socket, const struct control_message *message, const int *fds,
-                 uint32_t fd_count)
+                 uint32_t fd_count, bool wait)
 {
     uint8_t packet[CONTROL_BYTES_MAX];
     int64_t len = control_encode(message, packet);
-    if (len < 0) {
-        return (int)len;
-    }
+    return len < 0
+               ? (int)len
+               : control_send_packet(socket, wm_view_of(packet, (size_t)len), fds, fd_count, wait);
+}
+
+int control_send_packet(int socket, struct wm_view packet, const int *fds, uint32_t fd_count,
+                        bool wait)
+{
     WM_ASSERT(fd_count <= CONTROL_FDS_MAX);
-    struct iovec part = {packet, (size_t)len};
+    struct iovec part = {(void *)(uintptr_t)packet.ptr, packet.len};
     union fd_room room;
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
     if (fd_count != 0) {
@@ -175,7 +180,7 @@ int control_send(int socket, const struct control_message *message, const int *f
         memcpy(CMSG_DATA(control), fds, sizeof(int) * fd_count);
     }
     for (;;) {
-        if (sendmsg(socket, &header, MSG_NOSIGNAL) >= 0) {
+        if (sendmsg(socket, &header, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) >= 0) {
             return 0;
         }
         if (errno != EINTR) {

@@ -81,10 +81,13 @@ WM_MUST_CHECK int64_t control_encode(const struct control_message *message, uint
 WM_MUST_CHECK int control_decode(struct wm_view packet, struct control_message *out,
                                  struct wm_diag *diag);
 
-/* Sends one packet with descriptors (borrowed). 0; -EAGAIN on a socket that does not wait; negative
- * errno. */
+/* Sends one packet with descriptors (borrowed). 0; negative errno. wait: for room in the socket;
+ * else -EAGAIN where there is none. */
 WM_MUST_CHECK int control_send(int socket, const struct control_message *message, const int *fds,
-                               uint32_t fd_count);
+                               uint32_t fd_count, bool wait);
+/* The same for one that is encoded already. */
+WM_MUST_CHECK int control_send_packet(int socket, struct wm_view packet, const int *fds,
+                                      uint32_t fd_count, bool wait);
 /* Receives one. buffer: CONTROL_BYTES_MAX. *fd_count descriptors are given. 1; 0 at the end;
  * -EAGAIN; negative. */
 WM_MUST_CHECK int control_receive(int socket, uint8_t *buffer, struct control_message *out,

@@ -10,15 +10,24 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "faaslet/executor.h"
 #include "host/file.h"
 
 #define DEFAULT_EXECUTORS 16u
 #define DEFAULT_SLOTS 64u
+
+struct kept {
+    struct kept *next;
+    uint32_t len, fd_count;
+    int fds[LINK_FDS_MAX];
+    uint8_t packet[];
+};
 
 struct link {
     struct host_process process;
@@ -29,6 +38,9 @@ struct link {
     uint8_t packet[CONTROL_BYTES_MAX];
     struct control_message message;
     int fds[CONTROL_FDS_MAX];
+    struct kept *kept, **kept_last;
+    uint32_t kept_count;
+    int64_t kept_since_ns;
 };
 
 static bool runnable(const char *path)
@@ -107,7 +119,7 @@ static int greet(struct link *link, const struct link_config *config, const int 
         fds[fd_count++] = config->netns_fd;
     }
     memcpy(fds + fd_count, sockets, link->streams * sizeof *fds);
-    int rc = control_send(link->control, hello, fds, link->streams + fd_count);
+    int rc = control_send(link->control, hello, fds, link->streams + fd_count, false);
     wm_free(hello);
     return rc == 0 ? 0 : wm_diag_set(diag, rc, "worker: greeting: %s", wm_error_text(rc));
 }
@@ -130,6 +142,7 @@ int link_open(const struct link_config *config, struct link **out, struct wm_dia
     if (!link) {
         return wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
     }
+    link->kept_last = &link->kept;
     link->process.pidfd = link->channel_fd = link->event_fd = link->control = -1;
     int rc = config->program ? 0 : link_program(program, sizeof program, diag);
     rc = rc ? rc : channel_create(&link->channel, &link->channel_fd, diag);
@@ -163,10 +176,26 @@ int link_open(const struct link_config *config, struct link **out, struct wm_dia
     return 0;
 }
 
+static void drop_first(struct link *link)
+{
+    struct kept *kept = link->kept;
+    link->kept = kept->next;
+    if (!link->kept) {
+        link->kept_last = &link->kept;
+    }
+    link->kept_count--;
+    close_all(kept->fds, kept->fd_count);
+    explicit_bzero(kept->packet, kept->len); /* secrets are among what is sent */
+    wm_free(kept);
+}
+
 void link_close(struct link *link)
 {
     if (!link) {
         return;
+    }
+    while (link->kept) {
+        drop_first(link);
     }
     if (link->process.pidfd >= 0) {
         struct host_process_end end;
@@ -213,13 +242,76 @@ int link_event_fd(const struct link *link)
 void link_event_clear(struct link *link)
 {
     uint64_t count;
-    (void)!read(link->event_fd, &count, sizeof count);
+    struct iovec part = {&count, sizeof count};
+    /* The flag of the descriptor that says not to wait is the worker's too, who may take it away
+     * and the count with it. */
+    (void)!preadv2(link->event_fd, &part, 1, -1, RWF_NOWAIT);
+}
+
+static int keep(struct link *link, struct wm_view packet, const int *fds, uint32_t fd_count)
+{
+    if (link->kept_count == LINK_KEPT_MAX) {
+        return -ENOBUFS;
+    }
+    struct kept *kept = wm_alloc(sizeof *kept + packet.len);
+    if (!kept) {
+        return -ENOMEM;
+    }
+    *kept = (struct kept){.len = (uint32_t)packet.len};
+    memcpy(kept->packet, packet.ptr, packet.len);
+    while (kept->fd_count < fd_count) {
+        int copy = fcntl(fds[kept->fd_count], F_DUPFD_CLOEXEC, 3);
+        if (copy < 0) {
+            int rc = -errno;
+            close_all(kept->fds, kept->fd_count);
+            wm_free(kept);
+            return rc;
+        }
+        kept->fds[kept->fd_count++] = copy;
+    }
+    if (!link->kept) {
+        link->kept_since_ns = host_monotonic_ns();
+    }
+    *link->kept_last = kept;
+    link->kept_last = &kept->next;
+    link->kept_count++;
+    return 0;
 }
 
 int link_send(struct link *link, const struct control_message *message, const int *fds,
               uint32_t fd_count)
 {
-    return control_send(link->control, message, fds, fd_count);
+    WM_ASSERT(fd_count <= LINK_FDS_MAX);
+    uint8_t packet[CONTROL_BYTES_MAX];
+    int64_t len = control_encode(message, packet);
+    if (len < 0) {
+        return (int)len;
+    }
+    struct wm_view view = wm_view_of(packet, (size_t)len);
+    link_flush(link);
+    int rc = link->kept ? -EAGAIN : control_send_packet(link->control, view, fds, fd_count, false);
+    rc = rc == -EAGAIN ? keep(link, view, fds, fd_count) : rc;
+    explicit_bzero(packet, (size_t)len);
+    return rc;
+}
+
+void link_flush(struct link *link)
+{
+    while (link->kept) {
+        const struct kept *kept = link->kept;
+        int rc = control_send_packet(link->control, wm_view_of(kept->packet, kept->len), kept->fds,
+                                     kept->fd_count, false);
+        if (rc == -EAGAIN) {
+            return;
+        }
+        drop_first(link); /* another error: it has ended, which is noticed by reading */
+        link->kept_since_ns = host_monotonic_ns();
+    }
+}
+
+int64_t link_kept_since(const struct link *link)
+{
+    return link->kept ? link->kept_since_ns : 0;
 }
 
 int link_receive(struct link *link, const struct control_message **out, struct wm_diag *diag)
@@ -243,6 +335,7 @@ int link_wait(struct link *link, enum control_kind kind, int timeout_ms, struct 
     int64_t until_ns = host_monotonic_ns() + (int64_t)timeout_ms * 1000000;
     for (;;) {
         const struct control_message *message;
+        link_flush(link);
         int rc = link_receive(link, &message, diag);
         if (rc == 1 && message->kind == kind) {
             char text[WM_DIAG_TEXT_BYTES];
@@ -257,8 +350,9 @@ int link_wait(struct link *link, enum control_kind kind, int timeout_ms, struct 
             return wm_diag_set(diag, -ETIMEDOUT, "worker: no answer in %d ms", timeout_ms);
         }
         if (rc == -EAGAIN) {
-            struct pollfd readable = {.fd = link->control, .events = POLLIN};
-            (void)poll(&readable, 1, (int)left_ms);
+            struct pollfd either = {.fd = link->control,
+                                    .events = link->kept ? POLLIN | POLLOUT : POLLIN};
+            (void)poll(&either, 1, (int)left_ms);
         }
     }
 }

@@ -53,9 +53,18 @@ int link_event_fd(const struct link *link);
 /* Clears the event; then channel_next_completion until it gives 0. */
 void link_event_clear(struct link *link);
 
-/* Sends LOAD, SNAPSHOT, UNLOAD, FORGET; the answer comes as a message. */
+/* Sends LOAD, SNAPSHOT, UNLOAD, FORGET, CANCEL; the answer comes as a message. Never waits: what
+ * the worker has no room for now is kept (the descriptors too), in order, for link_flush.
+ * -ENOBUFS beyond LINK_KEPT_MAX messages. */
+#define LINK_KEPT_MAX 4096u
+#define LINK_FDS_MAX 2u /* of one message */
 WM_MUST_CHECK int link_send(struct link *link, const struct control_message *message,
                             const int *fds, uint32_t fd_count);
+/* Sends what was kept as far as there is room: when the control descriptor can be written to. */
+void link_flush(struct link *link);
+/* Since when (monotonic clock) messages are kept; 0: none is. A worker that does not read what it
+ * is sent is of no more use. */
+int64_t link_kept_since(const struct link *link);
 /* The next control message: 1; 0: it has ended; -EAGAIN: none now; WM_E_MALFORMED. Borrowed until
  * the next. */
 WM_MUST_CHECK int link_receive(struct link *link, const struct control_message **out,

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,14 +34,13 @@ struct worker {
 static void send_log(void *self, const struct faaslet_call *call, struct wm_view line)
 {
     struct worker *worker = self;
-    struct pollfd writable = {.fd = worker->control, .events = POLLOUT};
     struct control_message *message = wm_alloc_zero(1, sizeof *message);
-    if (message && poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT)) {
+    if (message) {
         message->kind = CONTROL_LOG;
         message->handle = call->function->handle;
         message->call_id = call->id;
         message->text = line;
-        (void)!control_send(worker->control, message, NULL, 0);
+        (void)!control_send(worker->control, message, NULL, 0, false);
     }
     wm_free(message);
 }
@@ -60,7 +58,7 @@ static int answer(struct worker *worker, uint16_t kind, uint32_t handle, int cod
     if (code != 0) {
         message->text = wm_view_str(wm_diag_text(diag));
     }
-    int rc = control_send(worker->control, message, NULL, 0);
+    int rc = control_send(worker->control, message, NULL, 0, true);
     wm_free(message);
     return rc;
 }

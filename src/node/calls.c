@@ -328,6 +328,7 @@ static void place(struct entry *entry)
     stop_running(entry);
     refuse(entry, CALL_END_OVERLOADED, decision.retry_after_ms, decision.why);
     start_next(share);
+    check_drained(calls);
 }
 
 /* The scheduler's: a call that waited runs now. */
@@ -467,6 +468,7 @@ void node_calls_cancel(struct node *node, uint64_t id)
             stop_running(entry);
             refuse(entry, CALL_END_CANCELLED, 0, "its caller is gone");
             start_next(share);
+            check_drained(calls);
             return;
         }
         if (!entry->queued) {
@@ -485,6 +487,7 @@ void node_calls_cancel(struct node *node, uint64_t id)
         share->queued--;
         calls->stats.queued--;
         refuse(entry, CALL_END_CANCELLED, 0, "its caller is gone");
+        check_drained(calls);
         return;
     }
 }
@@ -567,12 +570,13 @@ void node_calls_close(struct node *node)
     }
     calls->draining = true;
     for (struct entry *entry = calls->all; entry; entry = entry->next) {
-        entry->cancelled = true;
+        entry->cancelled = true; /* none is run again */
     }
+    /* Each that is told may end others, or let the next one start. */
     for (struct entry *entry = calls->all; entry;) {
         if (entry->queued || entry->placed) {
             node_calls_cancel(node, entry->work.id);
-            entry = calls->all; /* others may have ended with it */
+            entry = calls->all;
         } else {
             entry = entry->next;
         }

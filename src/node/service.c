@@ -6,6 +6,7 @@
 #include "node/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,7 +34,9 @@
 #define THREAD_STACK_BYTES (512u << 10)
 #define REGIONS_MAX 8192u
 #define REGIONS_BYTES_MAX (UINT64_C(8) << 30)
-#define KEPT_CALLS_MAX 4096u /* chained ones that the node runs for a worker */
+#define STOP UINT32_MAX                      /* among the numbers of streams */
+#define KEPT_CALLS_MAX 4096u                 /* chained ones that the node runs for a worker */
+#define KEPT_BYTES_MAX (UINT64_C(256) << 20) /* their inputs and outputs: the node's own memory */
 
 /* A chained call that the node placed; the loop thread's. */
 struct placed {
@@ -44,7 +47,7 @@ struct placed {
     enum call_end end;
     int32_t return_code;
     uint8_t *output;
-    size_t output_len;
+    size_t input_len, output_len;
     struct asking *waiter;
     struct service *service;
     char name[CALL_RPC_NAME_BYTES_MAX + 1];
@@ -59,6 +62,8 @@ struct service {
     char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
     int epoll_fd, stop_fd[2];
     int sockets[EXECUTORS_MAX + 1]; /* copies, for shutting down; -1: not served */
+    int waiting[EXECUTORS_MAX + 1]; /* streams on which no request has come; the watching thread's,
+                                       -1: begun, or closed */
     uint32_t count;
     struct tier_regions *regions; /* replicas of the worker that this process maps */
     struct placed *placed;        /* the loop's */
@@ -92,6 +97,9 @@ static void put_service(struct service *service)
         if (service->sockets[i] >= 0) {
             close(service->sockets[i]);
         }
+        if (service->waiting[i] >= 0) {
+            close(service->waiting[i]);
+        }
     }
     tier_regions_free(service->regions);
     close(service->epoll_fd);
@@ -124,6 +132,16 @@ static void answer_none(struct placed *placed, int code)
     mailbox_done(&asking->call);
 }
 
+/* Whether so many bytes more may be kept for the worker. */
+static bool has_room(const struct service *service, size_t len)
+{
+    uint64_t kept = len;
+    for (const struct placed *at = service->placed; at; at = at->next) {
+        kept += at->input_len + at->output_len;
+    }
+    return kept <= KEPT_BYTES_MAX;
+}
+
 static void answer_wait(struct placed *placed, struct asking *asking)
 {
     asking->reply.code = 0;
@@ -145,7 +163,8 @@ static void placed_done(void *self, uint64_t id, const struct call_result *resul
     placed->end = result->end;
     placed->return_code = result->return_code;
     if (result->output.len != 0) {
-        placed->output = wm_alloc(result->output.len);
+        placed->output =
+            has_room(service, result->output.len) ? wm_alloc(result->output.len) : NULL;
         if (placed->output) {
             memcpy(placed->output, result->output.ptr, result->output.len);
             placed->output_len = result->output.len;
@@ -195,7 +214,8 @@ static void do_chain(struct asking *asking)
     /* What the request points to is the thread's, which goes on at once. */
     struct placed *placed = wm_alloc_zero(1, sizeof *placed + request->input.len);
     asking->reply.code = -ENOMEM;
-    if (placed && service->placed_count < KEPT_CALLS_MAX) {
+    if (placed && service->placed_count < KEPT_CALLS_MAX && has_room(service, request->input.len)) {
+        placed->input_len = request->input.len;
         snprintf(placed->name, sizeof placed->name, "%s", name);
         if (request->input.len != 0) {
             memcpy(placed->input, request->input.ptr, request->input.len);
@@ -462,12 +482,19 @@ static void *watch_streams(void *arg)
         if (count < 0 && errno == EINTR) {
             continue;
         }
-        if (count != 1 || event.data.fd == service->stop_fd[0]) {
+        if (count != 1 || event.data.u32 == STOP) {
             put_service(service);
             return NULL;
         }
-        epoll_ctl(service->epoll_fd, EPOLL_CTL_DEL, event.data.fd, NULL);
-        begin_stream(service, event.data.fd);
+        uint32_t index = event.data.u32;
+        int fd = service->waiting[index];
+        service->waiting[index] = -1;
+        epoll_ctl(service->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        if (event.events & EPOLLHUP) {
+            close(fd); /* nobody is there to be answered */
+        } else {
+            begin_stream(service, fd);
+        }
     }
 }
 
@@ -483,11 +510,13 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
     service->mailbox = mailbox;
     snprintf(service->tenant, sizeof service->tenant, "%s", tenant);
     atomic_init(&service->refs, 2); /* the loop's, and the watching thread's */
+    errno = 0;
     service->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (service->epoll_fd < 0 ||
         tier_regions_new(REGIONS_MAX, REGIONS_BYTES_MAX, &service->regions) != 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, service->stop_fd) != 0) {
-        int rc = wm_diag_set(diag, -errno, "worker: %s", wm_error_text(-errno));
+        int rc = errno != 0 ? -errno : -ENOMEM;
+        wm_diag_set(diag, rc, "worker: %s", wm_error_text(rc));
         if (service->epoll_fd >= 0) {
             close(service->epoll_fd);
         }
@@ -495,12 +524,13 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
         wm_free(service);
         return rc;
     }
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = service->stop_fd[0]};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = STOP};
     epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, service->stop_fd[0], &event);
     for (int fd; service->count < WM_COUNT_OF(service->sockets) &&
                  (fd = link_socket(link, service->count)) >= 0;) {
-        service->sockets[service->count++] = dup(fd);
-        event = (struct epoll_event){.events = EPOLLIN, .data.fd = fd};
+        event = (struct epoll_event){.events = EPOLLIN, .data.u32 = service->count};
+        service->sockets[service->count] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        service->waiting[service->count++] = fd;
         epoll_ctl(service->epoll_fd, EPOLL_CTL_ADD, fd, &event);
     }
     atomic_fetch_add(&service_count, 1);

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -31,9 +32,16 @@
 #define TICK_MS 50u /* of waits in services; where there are other nodes */
 #define IDLE_NS (INT64_C(300) * 1000000000)
 #define YOUNG_NS INT64_C(2000000000)
+#define RESTART_NS INT64_C(1000000000)
 #define PAUSE_NS_MAX INT64_C(5000000000)
 #define EXECUTORS_EACH 32u
 #define SLOTS_EACH 64u
+/* Of a Proto-Faaslet's file, beside its memory: tables, globals, headers. */
+#define IMAGE_OVERHEAD_BYTES (UINT64_C(256) << 20)
+#define IMAGE_CHUNK_BYTES (UINT32_C(256) << 10)
+/* A worker that is silent for longer is ended: beyond a function's own limit on time, where it runs
+ * a call or makes a Proto-Faaslet. */
+#define SILENT_NS (INT64_C(30) * 1000000000)
 
 enum loaded_state { LOADED_NEW, LOADED_OPENING, LOADED_SENT, LOADED_READY, LOADED_FAILED };
 
@@ -49,6 +57,7 @@ struct loaded {
     struct function_version *version; /* a reference */
     uint32_t handle;
     enum loaded_state state;
+    int64_t sent_ns;
     uint64_t env_revision;
     struct call_list waiting;
     /* Files, opened in another thread. */
@@ -66,7 +75,7 @@ struct snapshot {
     struct function_version *version;
     int fds[2];
     uint32_t handle;
-    bool sent;
+    int64_t sent_ns; /* 0: not yet */
     int code;
     struct wm_diag diag;
 };
@@ -79,7 +88,11 @@ struct worker {
     struct service *service;
     struct sandbox_place *place;
     bool ready, closing, ring;
+    bool again;   /* there may be more results than were taken at one time */
+    bool writing; /* messages are kept: told when there is room for them */
     int64_t started_ns, used_ns;
+    int64_t answered_ns; /* to a load or a snapshot */
+    int64_t moved_ns;    /* when the last result came, or a call was given to an idle worker */
     uv_poll_t control, event;
     int handles_open; /* of libuv */
     uint32_t next_handle, out_count;
@@ -104,9 +117,11 @@ struct workers {
     struct class *classes;
     struct worker *list;
     uv_prepare_t prepare;
+    uv_idle_t idle;
     uv_timer_t timer, tick;
     struct workers_stats stats;
     uint32_t opening; /* files being opened in other threads */
+    int handles_open; /* of libuv, while it is closed */
     bool closed;
     uint64_t next_prefix;
     void (*report)(void *self, struct function_version *version,
@@ -306,6 +321,9 @@ static void submit(struct worker *worker, struct worker_call *call, uint32_t slo
                                                                     : CHANNEL_TEXT_BYTES;
     }
     call->slot = slot;
+    if (worker->out_count == 0) {
+        worker->moved_ns = host_monotonic_ns();
+    }
     worker->out[slot] = call;
     worker->out_count++;
     worker->workers->stats.calls_out++;
@@ -329,8 +347,10 @@ static void take_reports(struct worker *worker)
 {
     struct workers *workers = worker->workers;
     struct channel_report report;
-    int rc;
-    while ((rc = channel_next_report(link_channel(worker->link), &report)) == 1) {
+    int rc = 0;
+    uint32_t left = CHANNEL_REPORTS;
+    while (left > 0 && (rc = channel_next_report(link_channel(worker->link), &report)) == 1) {
+        left--;
         for (struct loaded *loaded = worker->loaded; loaded; loaded = loaded->next) {
             if (loaded->handle == report.function && workers->report) {
                 workers->report(workers->report_self, loaded->version, &report);
@@ -341,6 +361,7 @@ static void take_reports(struct worker *worker)
     if (rc < 0) {
         died(worker, "a report that is none");
     }
+    worker->again = worker->again || left == 0;
 }
 
 static void take_completions(struct worker *worker)
@@ -349,9 +370,10 @@ static void take_completions(struct worker *worker)
     struct channel *channel = link_channel(worker->link);
     struct channel_result result;
     struct channel_views views;
-    uint32_t slot;
-    int rc;
-    while ((rc = channel_next_completion(channel, &slot, &result, &views)) == 1) {
+    uint32_t slot, left = CHANNEL_SLOTS;
+    int rc = 0;
+    while (left > 0 && (rc = channel_next_completion(channel, &slot, &result, &views)) == 1) {
+        left--;
         struct worker_call *call = worker->out[slot];
         WM_ASSERT(call); /* the channel knows which slots are out */
         worker->out[slot] = NULL;
@@ -368,8 +390,39 @@ static void take_completions(struct worker *worker)
             channel_free_slot(channel, slot);
         }
     }
+    worker->moved_ns = left < CHANNEL_SLOTS ? host_monotonic_ns() : worker->moved_ns;
+    worker->again = worker->again || left == 0;
     if (rc < 0) {
         died(worker, "a result that is none");
+    }
+}
+
+static void on_idle(uv_idle_t *idle);
+
+/* A bounded number at a time: a worker that makes them as fast as they are taken must not have the
+ * loop for itself. */
+static void take_results(struct worker *worker)
+{
+    worker->used_ns = host_monotonic_ns();
+    worker->again = false;
+    take_reports(worker);
+    if (!worker->closing) {
+        take_completions(worker);
+    }
+    if (worker->again && !worker->closing) {
+        uv_idle_start(&worker->workers->idle, on_idle);
+    }
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct workers *workers = idle->data;
+    uv_idle_stop(idle);
+    for (struct worker *worker = workers->list, *next; worker; worker = next) {
+        next = worker->next;
+        if (worker->again) {
+            take_results(worker);
+        }
     }
 }
 
@@ -379,13 +432,11 @@ static void on_event(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status == 0 && !worker->closing) {
         link_event_clear(worker->link);
-        worker->used_ns = host_monotonic_ns();
-        take_reports(worker);
-        if (!worker->closing) {
-            take_completions(worker);
-        }
+        take_results(worker);
     }
 }
+
+static void on_control(uv_poll_t *poll, int status, int events);
 
 static void on_prepare(uv_prepare_t *prepare)
 {
@@ -394,6 +445,11 @@ static void on_prepare(uv_prepare_t *prepare)
         if (worker->ring) {
             worker->ring = false;
             channel_ring(link_channel(worker->link));
+        }
+        bool keeps = link_kept_since(worker->link) != 0;
+        if (keeps != worker->writing) {
+            worker->writing = keeps;
+            uv_poll_start(&worker->control, UV_READABLE | (keeps ? UV_WRITABLE : 0), on_control);
         }
     }
 }
@@ -520,6 +576,7 @@ static void files_open(uv_work_t *work, int status)
     close_files(loaded->fds);
     if (loaded->code == 0) {
         loaded->state = LOADED_SENT;
+        loaded->sent_ns = host_monotonic_ns();
         worker->workers->stats.loads++;
     } else {
         fail_loaded(loaded, wm_diag_text(&loaded->diag));
@@ -571,9 +628,10 @@ static void take_done(struct worker *worker, const struct control_message *messa
 {
     char text[WM_DIAG_TEXT_BYTES];
     wm_diag_quote(text, sizeof text, message->text.ptr, message->text.len);
+    worker->answered_ns = host_monotonic_ns();
     for (struct snapshot **at = &worker->snapshots; *at; at = &(*at)->next) {
         struct snapshot *snapshot = *at;
-        if (snapshot->handle == message->handle) {
+        if (snapshot->handle == message->handle && snapshot->sent_ns != 0) {
             *at = snapshot->next;
             int code = message->code < 0 ? message->code : 0;
             end_snapshot(snapshot, code, text);
@@ -598,7 +656,7 @@ static void take_done(struct worker *worker, const struct control_message *messa
 
 static void send_snapshot(struct worker *worker, struct snapshot *snapshot)
 {
-    snapshot->sent = true;
+    snapshot->sent_ns = host_monotonic_ns();
     int rc = send_function(worker, CONTROL_SNAPSHOT, snapshot->handle, snapshot->version,
                            snapshot->fds, &snapshot->diag);
     if (rc != 0) {
@@ -648,8 +706,10 @@ static void on_control(uv_poll_t *poll, int status, int events)
     struct worker *worker = poll->data;
     struct wm_diag diag = WM_DIAG_INIT;
     const struct control_message *message;
-    (void)events;
     (void)status;
+    if (events & UV_WRITABLE) {
+        link_flush(worker->link);
+    }
     /* A bounded number at a time: a function that logs in a loop must not keep the loop busy. */
     for (int i = 0; i < 32 && !worker->closing; i++) {
         int rc = link_receive(worker->link, &message, &diag);
@@ -778,7 +838,12 @@ static struct worker *worker_of(struct workers *workers, const char *tenant_name
         wm_diag_set(diag, WM_E_BUSY, "its worker processes keep ending; another is started soon");
         return NULL;
     }
-    return class->worker ? class->worker : start_worker(workers, class, tenant, diag);
+    if (!class->worker && !start_worker(workers, class, tenant, diag)) {
+        /* What is amiss will be amiss for the next call as well, and trying is not cheap. */
+        class->again_ns = host_monotonic_ns() + RESTART_NS;
+        *end = CALL_END_OVERLOADED;
+    }
+    return class->worker;
 }
 
 void workers_start_call(struct workers *workers, struct worker_call *call)
@@ -872,26 +937,49 @@ static void begin_snapshot(void *self)
     }
 }
 
-/* Gives the nameless file its name, which is its content's. */
-static int keep_image(struct node *node, int fd, struct function_version *version,
+/* A file of the node's own with what the worker wrote: the worker keeps its descriptor, and could
+ * change the bytes after they were looked at. */
+static int copy_image(int from, int to, struct function_version *version)
+{
+    uint64_t most = version->limits.memory_bytes + IMAGE_OVERHEAD_BYTES, done = 0;
+    uint8_t *chunk = wm_alloc(IMAGE_CHUNK_BYTES);
+    struct wm_sha256 hash;
+    int rc = chunk ? 0 : -ENOMEM;
+    wm_sha256_init(&hash);
+    while (rc == 0) {
+        ssize_t got = pread(from, chunk, IMAGE_CHUNK_BYTES, (off_t)done);
+        if (got <= 0) {
+            rc = got < 0 ? -errno : 0;
+            break;
+        }
+        done += (uint64_t)got;
+        wm_sha256_add(&hash, wm_view_of(chunk, (size_t)got));
+        rc = done > most ? WM_E_LIMIT : host_file_write_all(to, wm_view_of(chunk, (size_t)got));
+    }
+    wm_sha256_end(&hash, version->image_sha256);
+    version->image_bytes = done;
+    wm_free(chunk);
+    return rc;
+}
+
+/* Keeps what the worker wrote under the name of its content. */
+static int keep_image(struct node *node, int from, struct function_version *version,
                       struct wm_diag *diag)
 {
-    char name[NODE_FILE_NAME_BYTES], from[64];
-    uint8_t *bytes;
-    size_t len;
-    int rc = lseek(fd, 0, SEEK_SET) < 0 ? -errno
-                                        : host_file_read_all(fd, UINT64_C(8) << 30, &bytes, &len);
+    char name[NODE_FILE_NAME_BYTES], path[64];
+    int fd = openat(node->dir_fd, NODE_IMAGES, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int rc = fd < 0 ? -errno : copy_image(from, fd, version);
     if (rc == 0) {
-        wm_sha256_once(wm_view_of(bytes, len), version->image_sha256);
-        version->image_bytes = len;
-        wm_free(bytes);
         node_file_name(name, NODE_IMAGES, version->image_sha256);
-        snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         if (fdatasync(fd) != 0 ||
-            (linkat(AT_FDCWD, from, node->dir_fd, name, AT_SYMLINK_FOLLOW) != 0 &&
+            (linkat(AT_FDCWD, path, node->dir_fd, name, AT_SYMLINK_FOLLOW) != 0 &&
              errno != EEXIST)) {
             rc = -errno;
         }
+    }
+    if (fd >= 0) {
+        close(fd);
     }
     return rc == 0 ? 0
                    : wm_diag_set(diag, rc, "%s: keeping its Proto-Faaslet: %s", version->name,
@@ -906,7 +994,8 @@ int workers_snapshot(struct workers *workers, struct function_version *version,
     int rc =
         objects_open(node, version->module_sha256, version->fuel, false, &snapshot.fds[0], diag);
     if (rc == 0) {
-        snapshot.fds[1] = openat(node->dir_fd, NODE_IMAGES, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        /* Memory, so that what is written there is the worker's control group's, not the disk's. */
+        snapshot.fds[1] = memfd_create("image", MFD_CLOEXEC);
         if (snapshot.fds[1] < 0) {
             rc = wm_diag_set(diag, -errno, "%s: a file for its Proto-Faaslet: %s", version->name,
                              wm_error_text(-errno));
@@ -938,6 +1027,61 @@ static void unload(struct worker *worker, struct loaded **at)
     }
 }
 
+static int64_t time_of(const struct function_version *version)
+{
+    struct call_limits limits = version->limits;
+    call_limits_default(&limits);
+    return (int64_t)limits.timeout_ms * 1000000;
+}
+
+/* Why the worker is given up: it owes an answer for longer than an honest one needs; NULL: it does
+ * not. */
+static const char *overdue(const struct worker *worker, int64_t now_ns)
+{
+    int64_t kept_ns = link_kept_since(worker->link), longest_ns = 0;
+    if (!worker->ready) {
+        return now_ns - worker->started_ns > SILENT_NS ? "it did not start in its time" : NULL;
+    }
+    if (kept_ns != 0 && now_ns - kept_ns > SILENT_NS) {
+        return "it does not read what it is sent";
+    }
+    /* Snapshots and loads are done one after the other. */
+    for (const struct snapshot *at = worker->snapshots; at; at = at->next) {
+        longest_ns += time_of(at->version);
+    }
+    for (const struct snapshot *at = worker->snapshots; at; at = at->next) {
+        if (at->sent_ns != 0 && now_ns - at->sent_ns > longest_ns + SILENT_NS) {
+            return "it does not end a Proto-Faaslet";
+        }
+    }
+    for (const struct loaded *at = worker->loaded; at; at = at->next) {
+        if (at->state == LOADED_SENT && !worker->snapshots && now_ns - at->sent_ns > SILENT_NS &&
+            now_ns - worker->answered_ns > SILENT_NS) {
+            return "it does not answer a load";
+        }
+    }
+    longest_ns = 0;
+    for (uint32_t i = 0; i < CHANNEL_SLOTS && worker->out_count != 0; i++) {
+        if (worker->out[i] && time_of(worker->out[i]->version) > longest_ns) {
+            longest_ns = time_of(worker->out[i]->version);
+        }
+    }
+    return worker->out_count != 0 && now_ns - worker->moved_ns > longest_ns + SILENT_NS
+               ? "none of its calls ends"
+               : NULL;
+}
+
+static bool is_idle(const struct worker *worker, int64_t now_ns)
+{
+    for (const struct loaded *at = worker->loaded; at; at = at->next) {
+        if (at->waiting.first) {
+            return false;
+        }
+    }
+    return worker->ready && worker->out_count == 0 && !worker->queue.first && !worker->snapshots &&
+           now_ns - worker->used_ns > IDLE_NS;
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct workers *workers = timer->data;
@@ -956,8 +1100,10 @@ static void on_sweep(uv_timer_t *timer)
                 at = &loaded->next;
             }
         }
-        if (worker->ready && worker->out_count == 0 && !worker->queue.first && !worker->snapshots &&
-            now_ns - worker->used_ns > IDLE_NS) {
+        const char *why = overdue(worker, now_ns);
+        if (why) {
+            died(worker, why);
+        } else if (is_idle(worker, now_ns)) {
             bury(worker, "its worker was idle");
         }
     }
@@ -995,9 +1141,10 @@ int workers_open(struct node *node, struct workers **out, struct wm_diag *diag)
         return rc;
     }
     uv_prepare_init(node->loop, &workers->prepare);
+    uv_idle_init(node->loop, &workers->idle);
     uv_timer_init(node->loop, &workers->timer);
     uv_timer_init(node->loop, &workers->tick);
-    workers->prepare.data = workers->timer.data = workers->tick.data = workers;
+    workers->prepare.data = workers->idle.data = workers->timer.data = workers->tick.data = workers;
     uv_prepare_start(&workers->prepare, on_prepare);
     uv_timer_start(&workers->timer, on_sweep, SWEEP_MS, SWEEP_MS);
     uv_unref((uv_handle_t *)&workers->prepare);
@@ -1010,11 +1157,14 @@ int workers_open(struct node *node, struct workers **out, struct wm_diag *diag)
     return 0;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+/* libuv tells the last one that was closed first. */
+static void on_own_closed(uv_handle_t *handle)
 {
     struct workers *workers = handle->data;
-    workers->closed = true;
-    free_when_over(workers);
+    if (--workers->handles_open == 0) {
+        workers->closed = true;
+        free_when_over(workers);
+    }
 }
 
 void workers_close(struct workers *workers)
@@ -1028,9 +1178,11 @@ void workers_close(struct workers *workers)
     mailbox_close(workers->mailbox); /* nobody waits for the loop any more */
     service_wait_all();
     sandbox_close(workers->sandbox);
-    uv_close((uv_handle_t *)&workers->prepare, NULL);
-    uv_close((uv_handle_t *)&workers->tick, NULL);
-    uv_close((uv_handle_t *)&workers->timer, on_timer_closed);
+    workers->handles_open = 4;
+    uv_close((uv_handle_t *)&workers->prepare, on_own_closed);
+    uv_close((uv_handle_t *)&workers->idle, on_own_closed);
+    uv_close((uv_handle_t *)&workers->tick, on_own_closed);
+    uv_close((uv_handle_t *)&workers->timer, on_own_closed);
 }
 
 void workers_on_report(struct workers *workers,
