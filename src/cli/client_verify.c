@@ -104,6 +104,10 @@ static void print_info(const struct wm_receipt_info *info)
         hex_of(hex, info->output_sha256);
         printf("output    %s, %" PRIu64 " bytes\n", hex, info->output_bytes);
     }
+    printf("took      %.3f ms, %.3f ms of a processor, %" PRIu64 " KiB of memory\n",
+           (double)info->wall_ns / 1e6, (double)info->cpu_ns / 1e6, info->memory_peak_bytes / 1024);
+    printf("state     %" PRIu64 " bytes pulled, %" PRIu64 " pushed\n", info->state_bytes_pulled,
+           info->state_bytes_pushed);
     if (info->lost) {
         printf("lost      %" PRIu64 " calls of this second have no record\n", info->lost);
     }
@@ -128,6 +132,13 @@ static void print_json(const struct wm_receipt_info *info)
     cli_json_number(&out, "fuel", info->fuel);
     cli_json_number(&out, "wall_ns", info->wall_ns);
     cli_json_number(&out, "cpu_ns", info->cpu_ns);
+    cli_json_number(&out, "memory_peak_bytes", info->memory_peak_bytes);
+    cli_json_number(&out, "input_bytes", info->input_bytes);
+    cli_json_number(&out, "output_bytes", info->output_bytes);
+    cli_json_number(&out, "state_bytes_pulled", info->state_bytes_pulled);
+    cli_json_number(&out, "state_bytes_pushed", info->state_bytes_pushed);
+    cli_json_number(&out, "net_bytes_in", info->net_bytes_in);
+    cli_json_number(&out, "net_bytes_out", info->net_bytes_out);
     hex_of(hex, info->key);
     cli_json_text(&out, "key", hex);
     hex_of(hex, info->module_sha256);
