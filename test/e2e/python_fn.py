@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """python_fn.py BUILD: Python functions on a node, and what no two clones of a Proto-Faaslet may share (TAP)."""
-import json, pathlib, subprocess, sys, time
+import concurrent.futures, json, pathlib, sys, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 from node import Node, check, finish, python_module, same, skip
@@ -263,6 +263,44 @@ def environments():
         check("two: the old version is back", node.call("two@1").is_("none"))
 
 
+SLOW = """
+import os, time
+seen = os.environ.get("V", "none")
+time.sleep(2)
+def handle(data):
+    return seen
+"""
+
+
+def races():
+    """Uploads and environments that cross each other: no version is left with an old environment."""
+    plain = pathlib.Path(node.folder) / "slow.c"
+    plain.write_text(PLAIN)  # a command, for which a new environment is there at once
+    check("races: put", node.fn("put", str(plain)).failed())
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        upload = pool.submit(put, "slow", SLOW, want=None)
+        time.sleep(1)
+        changed = node.fn("env", "slow", "V=1")
+        check("races: an environment that changes during an upload", changed.failed(), upload.result().fails(1, "put it again"))
+        put("slow", SLOW)
+        check("races: ...which works the next time", node.call("slow").is_("1"))
+        change = pool.submit(node.fn, "env", "slow", "V=2")
+        time.sleep(1)
+        uploaded = put("slow", "import os\nseen = os.environ.get('V', 'none') + '!'\nhandle = lambda data: seen\n", want=None)
+        # Whichever was first; the other was refused, and changed nothing.
+        changed = change.result()
+        want = ("2" if changed.status == 0 else "1") + ("!" if uploaded.status == 0 else "")
+        check("races: an upload during a change of the environment", same(changed.status + uploaded.status, 1),
+              "" if "it again" in changed.err + uploaded.err else changed.err + uploaded.err, node.call("slow").is_(want))
+        check("races: ...which works the next time", node.fn("env", "slow", "V=3").failed(),
+              node.call("slow").is_("3!" if uploaded.status == 0 else "3"))
+        # Calls at the same time, in clones of their own.
+        put("many", "import time\nkept = []\ndef handle(data):\n    kept.append(data)\n    time.sleep(0.05)\n    return b','.join(kept)\n")
+        texts = [f"{i} " * 100 for i in range(48)]
+        wrong = [same(result.out, text.encode()) for text, result in zip(texts, pool.map(lambda text: node.call("many", text), texts))]
+        check("races: calls at the same time", *wrong)
+
+
 def tails():
     """Arguments behind a module."""
     plain = pathlib.Path(node.folder) / "arguments.c"
@@ -293,6 +331,7 @@ try:
         refused()
         limits()
         unique()
+        races()
     else:
         skip("Python functions", why)
     node.fn("rm", "-y", "unique")
