@@ -272,6 +272,39 @@ def handle(data):
 """
 
 
+def files():
+    """The tenant's files, what calls write, and secrets."""
+    put("files", '''
+import os, helper, tempfile
+at_load = os.listdir("/"), os.path.exists("/run/secrets/KEY")
+def handle(data):
+    if data == b"secret":
+        return open("/run/secrets/KEY", newline="").read() + repr(at_load[1])
+    if data == b"overwrite":
+        open("/run/secrets/KEY", "w").write("mine")
+        return open("/run/secrets/KEY").read()
+    seen = sorted(os.listdir("/"))
+    open("/mine", "w").write("of one call")
+    open("/data.txt", "a").write(" changed")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"x" * 100000)
+    return repr((helper.value, seen, open("/data.txt").read()))
+''')
+    want = repr((42, ["data.txt", "helper.py"], "data changed"))
+    check("files: read by all, written by one", node.call("files").is_(want), node.call("files").is_(want))
+    check("files: the tenant's are as they were", same(node.request("GET", "/v1/files/data.txt")[1], b"data"))
+    secret = pathlib.Path(node.folder) / "secret"
+    secret.write_text("hush \u00fc\nx\n")
+    check("files: a secret", node.fn("secret", "set", "files", "KEY", str(secret)).failed(), node.call("files", "secret").is_("hush ü\nxFalse"),
+          node.call("files", "overwrite").is_("mine"), node.call("files", "secret").is_("hush ü\nxFalse"))
+    check("files: it is nobody else's", node.request("GET", "/v1/files/run/secrets/KEY")[0] == 200)
+    image = [f for f in pathlib.Path(node.data, "images").iterdir() if b"hush \xc3\xbc" in f.read_bytes()]
+    check("files: it is in no Proto-Faaslet", image)
+    check("files: nor after the environment was changed", node.fn("env", "files", "A=b").failed(), node.call("files", "secret").is_("hush ü\nxFalse"),
+          [f for f in pathlib.Path(node.data, "images").iterdir() if b"hush \xc3\xbc" in f.read_bytes()])
+    check("files: taken away", node.fn("secret", "rm", "files", "KEY").failed(), node.call("files", "secret").failed(1))
+
+
 def races():
     """Uploads and environments that cross each other: no version is left with an old environment."""
     plain = pathlib.Path(node.folder) / "slow.c"
@@ -324,6 +357,9 @@ def tails():
         check(f"args: refused: {len(tail)} bytes, {query}", same(status, want) and body)
 
 
+# Before the tenant has a worker, which looks for them when it starts.
+for name, text in (("data.txt", "data"), ("helper.py", "value = 42\n")):
+    node.request("PUT", "/v1/files/" + name, text)
 try:
     tails()
     if module:
@@ -331,6 +367,7 @@ try:
         refused()
         limits()
         unique()
+        files()
         races()
     else:
         skip("Python functions", why)
