@@ -605,7 +605,8 @@ static const struct cli_verb fn_secret_set = {
     .options = secret_options,
     .option_count = WM_COUNT_OF(secret_options),
     CLIENT_COMMON,
-    .notes = "A program sees it as variable SECRET, a Faaslet by faaslet_secret().\n"
+    .notes = "A program sees it as variable SECRET, a Faaslet by faaslet_secret(), a Python\n"
+             "function (all that are frozen in the middle) as file /run/secrets/SECRET.\n"
              "Nobody gets it out of the node again.\n",
     .run = run_secret_set,
 };

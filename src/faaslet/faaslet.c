@@ -25,6 +25,9 @@
 #include "wasm/suspend.h"
 
 #define CALL_NAME_BYTES 256u
+#define LAST_WORDS_BYTES 160u
+#define SECRETS_FOLDER "run"
+#define SECRETS_PATH "run/secrets"
 
 bool faaslet_call_output(struct faaslet_call *call, const void *bytes, uint32_t len)
 {
@@ -194,12 +197,52 @@ static bool must_stop(void *self)
     return wasm_store_interrupted(self) != WASM_TRAP_NONE;
 }
 
+static int put_secret(struct libos_file *root, const char *secret)
+{
+    char path[sizeof SECRETS_PATH + FAASLET_NAME_BYTES_MAX + 2];
+    const char *value = strchr(secret, '=');
+    struct libos_file *file;
+    if (!value || value - secret > (ptrdiff_t)FAASLET_NAME_BYTES_MAX) {
+        return -LIBOS_EINVAL;
+    }
+    snprintf(path, sizeof path, SECRETS_PATH "/%.*s", (int)(value - secret), secret);
+    int rc = libos_open(root, path, LIBOS_WRITE | LIBOS_CREATE | LIBOS_TRUNCATE, &file);
+    if (rc != 0) {
+        return rc;
+    }
+    struct libos_iov iov = {(uint8_t *)value + 1, strlen(value + 1)};
+    int64_t done = iov.len != 0 ? libos_file_write(file, &iov, 1) : 0;
+    libos_file_put(file);
+    return done < 0 ? (int)done : (uint64_t)done == iov.len ? 0 : -LIBOS_ENOSPC;
+}
+
+/* A frozen program got its environment when it was frozen, and can import no host functions: it
+ * finds its secrets in files, of which nothing is left after the call. */
+static void put_secrets(struct faaslet *faaslet, struct faaslet_call *call)
+{
+    static const char failed[] = "secrets: no room for them in the files of this call";
+    char *const *secrets = call->function->secrets;
+    if (!secrets || !secrets[0] || call->function->kind != FUNCTION_SUSPENDED) {
+        return;
+    }
+    int rc = libos_mkdir(faaslet->root, SECRETS_FOLDER);
+    rc = rc == 0 || rc == -LIBOS_EEXIST ? libos_mkdir(faaslet->root, SECRETS_PATH) : rc;
+    rc = rc == -LIBOS_EEXIST ? 0 : rc;
+    for (size_t i = 0; rc == 0 && secrets[i]; i++) {
+        rc = put_secret(faaslet->root, secrets[i]);
+    }
+    if (rc != 0 && faaslet->thread->log) {
+        faaslet->thread->log(faaslet->thread->log_self, call, wm_view_str(failed));
+    }
+}
+
 void faaslet_begin(struct faaslet *faaslet, struct faaslet_call *call, struct wasm_store *store)
 {
     const struct function *function = call->function;
     faaslet->guest.call = call;
     wasi_reset(faaslet->wasi, function->args, function->env);
     faaslet_streams_begin(faaslet->streams, call);
+    put_secrets(faaslet, call);
     if (faaslet->guest.state) {
         state_session_begin(faaslet->guest.state, faaslet->thread->tier,
                             wm_view_str(function->tenant), &call->usage, must_stop, store);
@@ -218,8 +261,6 @@ void faaslet_end(struct faaslet *faaslet)
     libos_overlay_reset(faaslet->root);
     faaslet->guest.call = NULL;
 }
-
-#define LAST_WORDS_BYTES 160u
 
 static void say(struct faaslet_call *call, enum call_end end, const char *text)
 {

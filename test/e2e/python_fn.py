@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """python_fn.py BUILD: Python functions on a node, and what no two clones of a Proto-Faaslet may share (TAP)."""
-import json, pathlib, subprocess, sys, time
+import concurrent.futures, json, pathlib, sys, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "common"))
 from node import Node, check, finish, python_module, same, skip
@@ -263,6 +263,77 @@ def environments():
         check("two: the old version is back", node.call("two@1").is_("none"))
 
 
+SLOW = """
+import os, time
+seen = os.environ.get("V", "none")
+time.sleep(2)
+def handle(data):
+    return seen
+"""
+
+
+def files():
+    """The tenant's files, what calls write, and secrets."""
+    put("files", '''
+import os, helper, tempfile
+at_load = os.listdir("/"), os.path.exists("/run/secrets/KEY")
+def handle(data):
+    if data == b"secret":
+        return open("/run/secrets/KEY", newline="").read() + repr(at_load[1])
+    if data == b"overwrite":
+        open("/run/secrets/KEY", "w").write("mine")
+        return open("/run/secrets/KEY").read()
+    seen = sorted(os.listdir("/"))
+    open("/mine", "w").write("of one call")
+    open("/data.txt", "a").write(" changed")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"x" * 100000)
+    return repr((helper.value, seen, open("/data.txt").read()))
+''')
+    want = repr((42, ["data.txt", "helper.py"], "data changed"))
+    check("files: read by all, written by one", node.call("files").is_(want), node.call("files").is_(want))
+    check("files: the tenant's are as they were", same(node.request("GET", "/v1/files/data.txt")[1], b"data"))
+    secret = pathlib.Path(node.folder) / "secret"
+    secret.write_text("hush \u00fc\nx\n")
+    check("files: a secret", node.fn("secret", "set", "files", "KEY", str(secret)).failed(), node.call("files", "secret").is_("hush ü\nxFalse"),
+          node.call("files", "overwrite").is_("mine"), node.call("files", "secret").is_("hush ü\nxFalse"))
+    check("files: it is nobody else's", node.request("GET", "/v1/files/run/secrets/KEY")[0] == 200)
+    image = [f for f in pathlib.Path(node.data, "images").iterdir() if b"hush \xc3\xbc" in f.read_bytes()]
+    check("files: it is in no Proto-Faaslet", image)
+    check("files: nor after the environment was changed", node.fn("env", "files", "A=b").failed(), node.call("files", "secret").is_("hush ü\nxFalse"),
+          [f for f in pathlib.Path(node.data, "images").iterdir() if b"hush \xc3\xbc" in f.read_bytes()])
+    check("files: taken away", node.fn("secret", "rm", "files", "KEY").failed(), node.call("files", "secret").failed(1))
+
+
+def races():
+    """Uploads and environments that cross each other: no version is left with an old environment."""
+    plain = pathlib.Path(node.folder) / "slow.c"
+    plain.write_text(PLAIN)  # a command, for which a new environment is there at once
+    check("races: put", node.fn("put", str(plain)).failed())
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        upload = pool.submit(put, "slow", SLOW, want=None)
+        time.sleep(1)
+        changed = node.fn("env", "slow", "V=1")
+        check("races: an environment that changes during an upload", changed.failed(), upload.result().fails(1, "put it again"))
+        put("slow", SLOW)
+        check("races: ...which works the next time", node.call("slow").is_("1"))
+        change = pool.submit(node.fn, "env", "slow", "V=2")
+        time.sleep(1)
+        uploaded = put("slow", "import os\nseen = os.environ.get('V', 'none') + '!'\nhandle = lambda data: seen\n", want=None)
+        # Whichever was first; the other was refused, and changed nothing.
+        changed = change.result()
+        want = ("2" if changed.status == 0 else "1") + ("!" if uploaded.status == 0 else "")
+        check("races: an upload during a change of the environment", same(changed.status + uploaded.status, 1),
+              "" if "it again" in changed.err + uploaded.err else changed.err + uploaded.err, node.call("slow").is_(want))
+        check("races: ...which works the next time", node.fn("env", "slow", "V=3").failed(),
+              node.call("slow").is_("3!" if uploaded.status == 0 else "3"))
+        # Calls at the same time, in clones of their own.
+        put("many", "import time\nkept = []\ndef handle(data):\n    kept.append(data)\n    time.sleep(0.05)\n    return b','.join(kept)\n")
+        texts = [f"{i} " * 100 for i in range(48)]
+        wrong = [same(result.out, text.encode()) for text, result in zip(texts, pool.map(lambda text: node.call("many", text), texts))]
+        check("races: calls at the same time", *wrong)
+
+
 def tails():
     """Arguments behind a module."""
     plain = pathlib.Path(node.folder) / "arguments.c"
@@ -286,6 +357,9 @@ def tails():
         check(f"args: refused: {len(tail)} bytes, {query}", same(status, want) and body)
 
 
+# Before the tenant has a worker, which looks for them when it starts.
+for name, text in (("data.txt", "data"), ("helper.py", "value = 42\n")):
+    node.request("PUT", "/v1/files/" + name, text)
 try:
     tails()
     if module:
@@ -293,6 +367,8 @@ try:
         refused()
         limits()
         unique()
+        files()
+        races()
     else:
         skip("Python functions", why)
     node.fn("rm", "-y", "unique")

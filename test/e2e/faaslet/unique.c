@@ -1,5 +1,6 @@
 /* unique.c: two generators seeded by init; one of them again before each call. By the first byte of
  * the input: the numbers of both, and of the host; or what getenv gave in init and gives now. */
+#define _GNU_SOURCE /* getentropy, clock_gettime */
 #include <faaslet.h>
 #include <stdio.h>
 #include <stdlib.h>
