@@ -20,6 +20,7 @@
 #include "faaslet/executor.h"
 #include "faaslet/link.h"
 #include "host/file.h"
+#include "node/images.h"
 #include "node/log.h"
 #include "node/logs.h"
 #include "node/mailbox.h"
@@ -80,7 +81,8 @@ struct worker {
     bool ready, closing, ring;
     int64_t started_ns, used_ns;
     uv_poll_t control, event;
-    int handles_open; /* of libuv */
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose quota its place has */
+    int handles_open;                          /* of libuv */
     uint32_t next_handle, out_count;
     struct loaded *loaded;
     struct snapshot *snapshots;
@@ -438,7 +440,7 @@ static void open_files(uv_work_t *work)
     loaded->code = objects_open(node, version->module_sha256, version->fuel, false, &loaded->fds[0],
                                 &loaded->diag);
     if (loaded->code == 0) {
-        loaded->code = objects_open_image(node, version, &loaded->fds[1], &loaded->diag);
+        loaded->code = images_open(node, version, &loaded->fds[1], &loaded->diag);
     }
 }
 
@@ -692,6 +694,7 @@ static struct worker *start_worker(struct workers *workers, struct class *class,
     worker->workers = workers;
     worker->class = class;
     list_init(&worker->queue);
+    snprintf(worker->tenant, sizeof worker->tenant, "%s", tenant->name);
     int rc = start_link(workers, worker, tenant, diag);
     if (rc == 0) {
         rc = uv_poll_init(workers->node->loop, &worker->control, link_control_fd(worker->link));
@@ -816,6 +819,16 @@ void workers_forget_names(struct workers *workers, const char *tenant)
     }
 }
 
+void workers_tenant_changed(struct workers *workers, const char *tenant)
+{
+    const struct tenant *found = catalogue_tenant(workers->node->catalogue, tenant);
+    for (struct worker *worker = workers->list; found && worker; worker = worker->next) {
+        if (strcmp(worker->tenant, tenant) == 0) {
+            sandbox_update(workers->sandbox, worker->place, found);
+        }
+    }
+}
+
 /* --- Proto-Faaslets --- */
 
 static void begin_snapshot(void *self)
@@ -837,32 +850,6 @@ static void begin_snapshot(void *self)
     }
 }
 
-/* Gives the nameless file its name, which is its content's. */
-static int keep_image(struct node *node, int fd, struct function_version *version,
-                      struct wm_diag *diag)
-{
-    char name[NODE_FILE_NAME_BYTES], from[64];
-    uint8_t *bytes;
-    size_t len;
-    int rc = lseek(fd, 0, SEEK_SET) < 0 ? -errno
-                                        : host_file_read_all(fd, UINT64_C(8) << 30, &bytes, &len);
-    if (rc == 0) {
-        wm_sha256_once(wm_view_of(bytes, len), version->image_sha256);
-        version->image_bytes = len;
-        wm_free(bytes);
-        node_file_name(name, NODE_IMAGES, version->image_sha256);
-        snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
-        if (fdatasync(fd) != 0 ||
-            (linkat(AT_FDCWD, from, node->dir_fd, name, AT_SYMLINK_FOLLOW) != 0 &&
-             errno != EEXIST)) {
-            rc = -errno;
-        }
-    }
-    return rc == 0 ? 0
-                   : wm_diag_set(diag, rc, "%s: keeping its Proto-Faaslet: %s", version->name,
-                                 wm_error_text(rc));
-}
-
 int workers_snapshot(struct workers *workers, struct function_version *version,
                      struct wm_diag *diag)
 {
@@ -882,7 +869,12 @@ int workers_snapshot(struct workers *workers, struct function_version *version,
     } else if (rc == 0 && snapshot.code != 0) {
         rc = wm_diag_set(diag, snapshot.code, "%s", wm_diag_text(&snapshot.diag));
     }
-    rc = rc ? rc : keep_image(node, snapshot.fds[1], version, diag);
+    if (rc == 0) {
+        rc = images_keep(node, snapshot.fds[1], version, diag);
+        if (rc != 0) {
+            wm_diag_prefix(diag, "%s", version->name);
+        }
+    }
     close_files(snapshot.fds);
     return rc;
 }
@@ -976,6 +968,9 @@ void workers_close(struct workers *workers)
     }
     while (workers->list) {
         bury(workers->list, "the node is stopping");
+    }
+    while (workers->opening != 0) { /* they use what is closed next */
+        uv_run(workers->node->loop, UV_RUN_ONCE);
     }
     mailbox_close(workers->mailbox); /* nobody waits for the loop any more */
     service_wait_all();
