@@ -89,11 +89,13 @@ WM_MUST_CHECK int rpc_serve(const struct rpc_transport *transport, rpc_handle_fn
 WM_MUST_CHECK int rpc_socket_transport(int fd, struct rpc_transport *out);
 
 enum rpc_service {
-    RPC_TIER = 1, /* tier_rpc.h */
-    RPC_CALL = 2, /* chained and handed-on calls */
-    RPC_HTTP = 3, /* outbound HTTP */
-    RPC_NODE = 4, /* between nodes: membership */
-    RPC_RUN = 5,  /* between nodes: calls that are handed on */
+    RPC_TIER = 1,      /* tier_rpc.h */
+    RPC_CALL = 2,      /* chained and handed-on calls */
+    RPC_HTTP = 3,      /* outbound HTTP */
+    RPC_NODE = 4,      /* between nodes: membership */
+    RPC_RUN = 5,       /* between nodes: calls that are handed on */
+    RPC_CATALOGUE = 6, /* between nodes: what the catalogue says (node/sync_message.h) */
+    RPC_FILE = 7,      /* between nodes: modules and Proto-Faaslets, by hash */
 };
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "node/changes.h"
 #include "node/jsonx.h"
 #include "node/metrics.h"
 
@@ -243,9 +244,13 @@ static void change_after(struct http_request *request)
     change_next(node);
 }
 
-/* Starts the first that has something to commit. */
+/* Starts the first that has something to commit. Changes of other nodes (changes.h) take turns. */
 static void change_next(struct node *node)
 {
+    if (node->turn_working || (!node->turn_was_ours && changes_start(node))) {
+        return;
+    }
+    node->turn_was_ours = false;
     while (node->change_first) {
         struct http_request *request = node->change_first;
         struct wm_diag diag = WM_DIAG_INIT;
@@ -259,6 +264,12 @@ static void change_next(struct node *node)
             http_error_diag(request, err, &diag);
         }
     }
+    (void)changes_start(node);
+}
+
+void api_changes_go(struct node *node)
+{
+    change_next(node);
 }
 
 void api_change(struct http_request *request, api_make_fn *make, http_handler *done)

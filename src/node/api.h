@@ -28,6 +28,8 @@ json_t *api_json(struct http_request *request);
  * thread, apply, then `done` to answer. Errors are answered here. `make` may answer by itself and
  * return 1. */
 void api_change(struct http_request *request, api_make_fn *make, http_handler *done);
+/* Goes on with the queue, after a change that was not in it (changes.h). */
+void api_changes_go(struct node *node);
 /* 404 unless the request's tenant is there. */
 bool api_need_tenant(struct http_request *request);
 /* An answer of a list or object that may be NULL: not there (404) or no memory. */

@@ -344,8 +344,9 @@ static bool known(struct http_request *request, uint8_t id[ASYNC_ID_BYTES])
         return true;
     }
     http_error(request, 404, NULL,
-               "call: there is none of this id; its result may have been read, "
-               "or have expired");
+               "call: node %s has none of this id; its result may have been read, or have expired; "
+               "of several nodes, the one that took the call has it",
+               request->node->config->name);
     return false;
 }
 

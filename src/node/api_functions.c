@@ -135,18 +135,13 @@ static int make_version(struct http_request *request, struct catalogue_change **
                         struct wm_diag *diag)
 {
     struct upload *upload = request->data;
-    int err = catalogue_add_version(request->node->catalogue, &upload->version, upload->library,
-                                    &upload->number, out, diag);
-    if (err) {
-        request->node->uploads--;
-    }
-    return err;
+    return catalogue_add_version(request->node->catalogue, &upload->version, upload->library,
+                                 &upload->number, out, diag);
 }
 
 static void upload_done(struct http_request *request)
 {
     const struct upload *upload = request->data;
-    request->node->uploads--;
     metrics_add(request->node->metrics, METRICS_UPLOADS, 1);
     log_line(LOG_INFO, "functions", "tenant=%s function=%s version=%u kind=%s bytes=%llu",
              upload->version.tenant, upload->version.name, upload->number,
@@ -164,8 +159,8 @@ static void upload_done(struct http_request *request)
 
 static void upload_prepared(struct http_request *request)
 {
+    request->node->uploads--;
     if (request->err) {
-        request->node->uploads--;
         metrics_add(request->node->metrics, METRICS_UPLOADS_FAILED, 1);
         if (request->err == WM_E_LIMIT || request->err == WM_E_DENIED) {
             http_error(request, 422, NULL, "%s", wm_diag_text(&request->diag));

@@ -346,17 +346,11 @@ static int make_cron(struct http_request *request, struct catalogue_change **out
                : catalogue_set_cron(request->node->catalogue, request->tenant, &cron, out, diag);
 }
 
-static void crons_changed(struct http_request *request)
-{
-    triggers_changed(request->node->triggers);
-    http_answer_empty(request);
-}
-
 void api_cron_put(struct http_request *request)
 {
     static const char *const known[] = {"schedule", "function", "input", "name", NULL};
     if (keep_json(request, known)) {
-        api_change(request, make_cron, crons_changed);
+        api_change(request, make_cron, answer_ok);
     }
 }
 
@@ -376,5 +370,5 @@ static int make_cron_removal(struct http_request *request, struct catalogue_chan
 
 void api_cron_delete(struct http_request *request)
 {
-    api_change(request, make_cron_removal, crons_changed);
+    api_change(request, make_cron_removal, answer_ok);
 }

@@ -555,7 +555,7 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
     node->calls = calls;
     if (calls->cluster) {
         cluster_on_start(calls->cluster, start_placed, calls);
-        rc = cluster_start(calls->cluster, workers_mailbox(calls->workers), diag);
+        rc = cluster_start(calls->cluster, workers_mailbox(calls->workers), calls->trust, diag);
     }
     return rc;
 }

@@ -11,6 +11,7 @@
 #include "node/map.h"
 #include "node/node.h"
 #include "node/records.h"
+#include "node/trust.h"
 #include "node/workers.h"
 
 #define FAASLET_TEXT_BYTES 512u
@@ -49,6 +50,7 @@ struct node_calls {
     struct workers *workers;
     struct records *records;
     struct sign_key key;
+    struct trust *trust; /* any thread */
     bool has_key;
     char key_text[2 * SIGN_PUBLIC_BYTES + 1];
     uv_timer_t seal_timer;

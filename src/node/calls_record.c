@@ -12,6 +12,7 @@
 #include "node/identity.h"
 #include "node/log.h"
 #include "node/metrics.h"
+#include "node/replicate.h"
 #include "node/sandbox.h"
 #include "wire/record.h"
 
@@ -38,6 +39,7 @@ static void close_records(struct node_calls *calls)
         char quoted[LOG_TEXT_BYTES];
         log_line(LOG_ERROR, "records", "event=close why=%s", log_text(quoted, wm_diag_text(&diag)));
     }
+    trust_close(calls->trust);
     sign_key_fini(&calls->key);
 }
 
@@ -70,6 +72,9 @@ int calls_records_open(struct node_calls *calls, struct wm_diag *diag)
     }
     struct records_config config = {.kv = node->kv, .key = &calls->key, .node = node->config->name};
     rc = records_open(&config, &calls->records, diag);
+    if (rc == 0 && (rc = trust_open(node->kv, calls->key.public_key, &calls->trust, diag)) != 0) {
+        (void)!records_close(calls->records, NULL);
+    }
     if (rc != 0) {
         sign_key_fini(&calls->key);
         return rc;
@@ -196,11 +201,34 @@ static void describe(void *self, json_t *object)
     }
 }
 
+/* What runs already learns of a change: names mean something else, quotas are others. */
+static void changed(void *self, const struct catalogue_changed *what)
+{
+    struct node_calls *calls = self;
+    if (what->kind == ENTRY_FUNCTION || what->kind == ENTRY_TENANT) {
+        workers_forget_names(calls->workers, what->tenant);
+    }
+    if (what->kind == ENTRY_TENANT) {
+        workers_tenant_changed(calls->workers, what->tenant);
+    }
+    if (calls->cluster && cluster_replicate(calls->cluster)) {
+        replicate_changed(cluster_replicate(calls->cluster), what);
+    }
+}
+
+static bool owns(void *self, const char *tenant, const char *trigger)
+{
+    struct node_calls *calls = self;
+    return !calls->cluster || cluster_owns(calls->cluster, tenant, trigger);
+}
+
 void calls_hooks(struct node_calls *calls)
 {
     calls->node->hooks = (struct node_hooks){.self = calls,
                                              .snapshot = snapshot,
                                              .receipt = receipt,
                                              .public_key = public_key,
-                                             .describe = describe};
+                                             .describe = describe,
+                                             .changed = changed,
+                                             .owns = owns};
 }

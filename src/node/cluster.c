@@ -25,8 +25,10 @@
 #include "faaslet/tier_rpc.h"
 #include "host/file.h"
 #include "host/process.h"
+#include "node/cluster_key.h"
 #include "node/handover.h"
 #include "node/log.h"
+#include "node/replicate.h"
 
 #define TICK_MS 50u
 #define EFFECTS 32u
@@ -58,6 +60,7 @@ struct cluster {
     struct node *node;
     struct mailbox *mailbox;
     struct peers *peers;
+    struct replicate *_Atomic replicate;
     const struct tier *local_tier;
     uint32_t own, name_count;
     const char *names[PEERS_MAX];
@@ -660,6 +663,11 @@ static int serve_peer(void *self, uint32_t peer, struct rpc_request *request)
         return cluster->local_tier ? tier_rpc_handle(&server, request) : WM_E_UNSUPPORTED;
     }
     case RPC_RUN: return serve_run(cluster, peer, request);
+    case RPC_CATALOGUE:
+    case RPC_FILE: {
+        struct replicate *replicate = atomic_load(&cluster->replicate);
+        return replicate ? replicate_serve(replicate, peer, request) : -ESHUTDOWN;
+    }
     default: return WM_E_UNSUPPORTED;
     }
 }
@@ -680,6 +688,10 @@ static void peer_changed(void *self, uint32_t peer, enum peers_state state)
     struct cluster *cluster = self;
     log_line(state == PEERS_DEAD ? LOG_WARN : LOG_INFO, "cluster", "peer=%s state=%s",
              cluster->names[peer], texts[state]);
+    struct replicate *replicate = atomic_load(&cluster->replicate);
+    if (replicate) {
+        replicate_look(replicate);
+    }
 }
 
 /* --- The whole --- */
@@ -698,29 +710,6 @@ static int parse_peer(char *text, struct peers_address *out, struct wm_diag *dia
     return out->host ? 0 : wm_diag_set(diag, -ENOMEM, "peers: %s", wm_error_text(-ENOMEM));
 }
 
-static int read_key(const char *path, uint8_t key[32], struct wm_diag *diag)
-{
-    int fd = host_file_open(AT_FDCWD, path);
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-    int rc = fd < 0 ? fd : host_file_read_all(fd, 4096, &bytes, &len);
-    host_file_close(fd);
-    if (rc != 0) {
-        return wm_diag_set(diag, rc, "cluster key: %s: %s", path, wm_error_text(rc));
-    }
-    if (len < 32) {
-        wm_free(bytes);
-        return wm_diag_set(diag, WM_E_USAGE,
-                           "cluster key: %s: shorter than 32 bytes; make one with `head -c 32 "
-                           "/dev/urandom`",
-                           path);
-    }
-    wm_sha256_once(wm_view_of(bytes, len), key);
-    explicit_bzero(bytes, len);
-    wm_free(bytes);
-    return 0;
-}
-
 static int start_peers(struct cluster *cluster, struct wm_diag *diag)
 {
     const struct config *config = cluster->node->config;
@@ -731,7 +720,7 @@ static int start_peers(struct cluster *cluster, struct wm_diag *diag)
                                  .load = tell_load,
                                  .changed = peer_changed,
                                  .self = cluster};
-    int rc = read_key(config->cluster_key, peers.key, diag);
+    int rc = cluster_key_read(config->cluster_key, peers.key, diag);
     for (uint32_t i = 0; rc == 0 && i < config->peers.count && i < PEERS_MAX; i++) {
         list[i] = (struct peers_address){0};
         cluster->name_texts[i] = wm_strdup(config->peers.items[i]);
@@ -804,10 +793,17 @@ int cluster_open(struct node *node, struct cluster **out, struct wm_diag *diag)
     return 0;
 }
 
-int cluster_start(struct cluster *cluster, struct mailbox *mailbox, struct wm_diag *diag)
+int cluster_start(struct cluster *cluster, struct mailbox *mailbox, struct trust *trust,
+                  struct wm_diag *diag)
 {
+    struct replicate *replicate;
     cluster->mailbox = mailbox;
-    int rc = -pthread_create(&cluster->sync, NULL, sync_main, cluster);
+    int rc = replicate_open(cluster->node, cluster->peers, trust, mailbox, &replicate, diag);
+    if (rc != 0) {
+        return rc;
+    }
+    atomic_store(&cluster->replicate, replicate);
+    rc = -pthread_create(&cluster->sync, NULL, sync_main, cluster);
     if (rc != 0) {
         return wm_diag_set(diag, rc, "cluster: a thread: %s", wm_error_text(rc));
     }
@@ -832,6 +828,9 @@ void cluster_stop(struct cluster *cluster)
     }
     /* Who waits for a peer's answer is not kept waiting. */
     peers_abort(cluster->peers);
+    if (atomic_load(&cluster->replicate)) {
+        replicate_stop(cluster->replicate);
+    }
     while (atomic_load(&cluster->handing) != 0) {
         uv_run(cluster->node->loop, UV_RUN_NOWAIT);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -858,6 +857,8 @@ void cluster_close(struct cluster *cluster)
         peers_stop(cluster->peers);
         cluster->peers = NULL;
     }
+    replicate_close(cluster->replicate);
+    cluster->replicate = NULL;
     if (cluster->timer_open) {
         uv_close((uv_handle_t *)&cluster->timer, on_timer_closed);
         return;
@@ -899,6 +900,38 @@ void cluster_set_local_tier(struct cluster *cluster, const struct tier *tier)
     cluster->local_tier = tier;
 }
 
+struct replicate *cluster_replicate(struct cluster *cluster)
+{
+    return atomic_load(&cluster->replicate);
+}
+
+bool cluster_owns(struct cluster *cluster, const char *tenant, const char *name)
+{
+    uint64_t best = 0;
+    uint32_t owner = PEERS_NOBODY;
+    for (uint32_t i = 0; i < peers_count(cluster->peers); i++) {
+        struct wm_sha256 hash;
+        uint8_t out[WM_SHA256_BYTES];
+        uint64_t rank;
+        struct peers_info info;
+        peers_info(cluster->peers, i, &info);
+        if (i != cluster->own && (info.state == PEERS_DEAD || info.load.draining)) {
+            continue;
+        }
+        wm_sha256_init(&hash);
+        wm_sha256_add(&hash, wm_view_of(info.name, strlen(info.name) + 1));
+        wm_sha256_add(&hash, wm_view_of(tenant, strlen(tenant) + 1));
+        wm_sha256_add(&hash, wm_view_of(name, strlen(name) + 1));
+        wm_sha256_end(&hash, out);
+        memcpy(&rank, out, sizeof rank);
+        if (owner == PEERS_NOBODY || rank > best) {
+            best = rank;
+            owner = i;
+        }
+    }
+    return owner == cluster->own;
+}
+
 void cluster_describe(struct cluster *cluster, json_t *object)
 {
     static const char *const texts[] = {"suspect", "alive", "dead"};
@@ -923,6 +956,16 @@ void cluster_describe(struct cluster *cluster, json_t *object)
     json_object_set_new(scheduler, "hand_on_failed",
                         json_integer((json_int_t)cluster->hand_on_failed));
     json_object_set_new(scheduler, "served", json_integer((json_int_t)cluster->served));
+    if (atomic_load(&cluster->replicate)) {
+        struct replicate_stats counts;
+        replicate_stats(cluster->replicate, &counts);
+        json_object_set_new(object, "replication",
+                            json_pack("{s:I, s:I, s:I, s:I, s:I}", "pushed",
+                                      (json_int_t)counts.pushed, "pulled",
+                                      (json_int_t)counts.pulled, "taken", (json_int_t)counts.taken,
+                                      "failed", (json_int_t)counts.failed, "fetched",
+                                      (json_int_t)counts.fetched));
+    }
     json_object_set_new(object, "peers", peers);
     json_object_set_new(object, "scheduler", scheduler);
 }

@@ -20,12 +20,14 @@
 #include "node/peers.h"
 
 struct cluster;
+struct replicate;
+struct trust;
 
 /* *out NULL: no peers are configured. Starts to listen, and heartbeats. */
 WM_MUST_CHECK int cluster_open(struct node *node, struct cluster **out, struct wm_diag *diag);
 /* The parts that serving peers needs are there. */
 WM_MUST_CHECK int cluster_start(struct cluster *cluster, struct mailbox *mailbox,
-                                struct wm_diag *diag);
+                                struct trust *trust, struct wm_diag *diag);
 /* Peers are not served any more, nothing is handed on; calls under way end as NODE_DIED. */
 void cluster_stop(struct cluster *cluster);
 void cluster_close(struct cluster *cluster); /* NULL allowed */
@@ -71,6 +73,13 @@ WM_MUST_CHECK int cluster_hand_on(struct cluster *cluster, uint32_t peer,
                                   const struct call_request *request, cluster_done_fn *done,
                                   void *self);
 void cluster_drain(struct cluster *cluster);
+
+/* The catalogue's copies; NULL before cluster_start. Any thread. */
+struct replicate *cluster_replicate(struct cluster *cluster);
+/* Is it for this node, of all that live and are not being drained, to do what goes by this name?
+ * All nodes that see the same nodes agree (rendezvous hashing). While they do not, for the time of a
+ * few heartbeats after a node came or went, it may be done twice or not at all. */
+bool cluster_owns(struct cluster *cluster, const char *tenant, const char *name);
 
 struct json_t;
 void cluster_describe(struct cluster *cluster, struct json_t *object);

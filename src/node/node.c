@@ -20,6 +20,9 @@
 #include "node/async.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
+#include "node/catalogue_sync.h"
+#include "node/changes.h"
+#include "node/cluster_key.h"
 #include "node/http.h"
 #include "node/jsonx.h"
 #include "node/log.h"
@@ -35,7 +38,7 @@ void node_file_name(char out[NODE_FILE_NAME_BYTES], const char *folder, const ui
     char hex[65];
     jsonx_hex(hex, sha256, 32);
     (void)snprintf(out, NODE_FILE_NAME_BYTES, "%s/%s%s", folder, hex,
-                   strcmp(folder, NODE_MODULES) == 0 ? ".wasm" : "");
+                   strcmp(folder, NODE_MODULES) == 0 ? ".wasm" : ".image");
 }
 
 static int read_key(int dir_fd, uint8_t key[32], struct wm_diag *diag)
@@ -126,8 +129,39 @@ static int need_default_tenant(struct node *node, struct wm_diag *diag)
     }
     node->is_new = true;
     struct tenant tenant = {.name = API_DEFAULT_TENANT};
+    catalogue_defaults(node->catalogue, true);
     int err = catalogue_set_tenant(node->catalogue, &tenant, &change, diag);
-    return err ? err : catalogue_change_now(change, diag);
+    err = err ? err : catalogue_change_now(change, diag);
+    catalogue_defaults(node->catalogue, false);
+    return err;
+}
+
+/* A node that shares a key with others seals by that key, so that sealed secrets open on all of
+ * them. What it sealed under its own before (own_key) is sealed anew (doc/adr/0007). */
+static int open_catalogue(struct node *node, struct wm_diag *diag)
+{
+    uint8_t cluster_key[32], own_key[32];
+    struct catalogue_change *change = NULL;
+    bool shares = node->config->cluster_key != NULL;
+    int err = 0;
+    memcpy(own_key, node->key, sizeof own_key);
+    if (shares) {
+        err = cluster_key_read(node->config->cluster_key, cluster_key, diag);
+        if (!err) {
+            cluster_key_seal(cluster_key, node->key);
+        }
+        wm_wipe(cluster_key, sizeof cluster_key);
+    }
+    err = err ? err : catalogue_open(node->kv, node->key, &node->catalogue, diag);
+    if (!err) {
+        catalogue_set_node(node->catalogue, node->config->name);
+    }
+    if (!err && shares) {
+        err = catalogue_reseal(node->catalogue, own_key, &change, diag);
+        err = err || !change ? err : catalogue_change_now(change, diag);
+    }
+    wm_wipe(own_key, sizeof own_key);
+    return err;
 }
 
 static int open_store(struct node *node, struct wm_diag *diag)
@@ -185,6 +219,9 @@ static void sweep(struct node *node, const char *folder)
     for (struct dirent *entry; (entry = readdir(dir));) {
         uint8_t sha256[32];
         size_t len = strcspn(entry->d_name, ".");
+        if (strncmp(entry->d_name, ".part-", 6) == 0) { /* was on its way in (artefact.h) */
+            removed += unlinkat(dirfd(dir), entry->d_name, 0) == 0;
+        }
         if (jsonx_unhex(entry->d_name, len, sha256, sizeof sha256) &&
             !catalogue_uses_file(node->catalogue, sha256)) {
             removed += unlinkat(dirfd(dir), entry->d_name, 0) == 0;
@@ -210,12 +247,15 @@ int node_open(const struct config *config, uv_loop_t *loop, struct node **out, s
     err = err ? err : metrics_new(&node->metrics);
     err = err ? err : logs_new(&node->logs);
     err = err ? err : open_store(node, diag);
-    err = err ? err : catalogue_open(node->kv, node->key, &node->catalogue, diag);
+    err = err ? err : open_catalogue(node, diag);
     err = err ? err : need_default_tenant(node, diag);
     err = err ? err : open_tier(node, diag);
     if (!err) {
         sweep(node, NODE_MODULES);
         sweep(node, NODE_IMAGES);
+    }
+    if (!err) {
+        changes_open(node);
     }
     err = err ? err : node_calls_open(node, diag);
     err = err ? err : async_open(node, &node->async, diag);
@@ -246,6 +286,9 @@ void node_close(struct node *node)
         return;
     }
     node->state = NODE_DRAINED;
+    while (node->uploads) { /* threads prepare modules, with workers' help */
+        (void)uv_run(node->loop, UV_RUN_ONCE);
+    }
     if (node->calls) {
         node_calls_close(node);
     }
@@ -254,7 +297,7 @@ void node_close(struct node *node)
     if (node->async) {
         async_wake(node->async);
     }
-    while (node->http && (http_running(node->http) || node->change_first)) {
+    while (node->http && (http_running(node->http) || node->change_first || node->turn_working)) {
         (void)uv_run(node->loop, UV_RUN_ONCE);
     }
     http_close(node->http);

@@ -28,6 +28,9 @@ struct node_calls;
 struct call_result;
 struct function_version;
 struct json_t;
+struct change_turn;
+struct catalogue_changed;
+struct artefact_use;
 
 enum node_state { NODE_STARTING, NODE_RUNNING, NODE_DRAINING, NODE_DRAINED };
 
@@ -45,6 +48,10 @@ struct node_hooks {
     const char *(*public_key)(void *self);
     /* Adds to what GET /v1/node tells: isolation, workers, peers, scheduler. */
     void (*describe)(void *self, struct json_t *object);
+    /* An entry of the catalogue is another one now. */
+    void (*changed)(void *self, const struct catalogue_changed *changed);
+    /* Is it this node, of all that live, that calls this cron trigger? NULL: it is alone. */
+    bool (*owns)(void *self, const char *tenant, const char *trigger);
 };
 
 struct node {
@@ -52,7 +59,7 @@ struct node {
     uv_loop_t *loop;
     enum node_state state;
     int dir_fd;      /* of the data folder */
-    uint8_t key[32]; /* seal.key: for secrets at rest */
+    uint8_t key[32]; /* for secrets at rest: seal.key, or derived from the cluster's key */
     struct kv *kv;   /* any thread */
     struct catalogue *catalogue;
     struct tier *tier; /* any thread; NULL: this node has none */
@@ -68,7 +75,10 @@ struct node {
     /* api.c's: changes of the catalogue wait here for their turn; the first one is at work. */
     struct http_request *change_first, *change_last;
     struct catalogue_change *change;
-    uint32_t uploads;            /* under way: their files are not to be swept */
+    /* changes.c's: changes that no request makes. */
+    struct change_turn *turn_first, *turn_last;
+    bool turn_working, turn_was_ours;
+    uint32_t uploads;            /* modules that are being prepared */
     struct node_waiter *waiters; /* of the drain that is under way */
 };
 
@@ -103,7 +113,7 @@ void node_print_addresses(const struct node *node);
  * process: -EBUSY where another node runs on it. */
 WM_MUST_CHECK int node_folder_open(const char *path, int *dir_fd, uint8_t key[32],
                                    struct wm_diag *diag);
-/* DATA/FOLDER/HEX, with an ending for modules; for any thread. */
+/* DATA/FOLDER/HEX.wasm or .image; for any thread. */
 #define NODE_FILE_NAME_BYTES 80
 void node_file_name(char out[NODE_FILE_NAME_BYTES], const char *folder, const uint8_t sha256[32]);
 

@@ -1,9 +1,9 @@
-/* objects.h: compiled code and Proto-Faaslets of functions as open files.
+/* objects.h: compiled code of functions as open files.
  *
  * The second phase of code generation (Faasm section 3.4): a module that was uploaded is validated
  * and compiled by wardmote-wasmc, and its object enters the node's own cache, which authenticates
  * it (wasm/cache.h). A node that finds no object (another processor, a trimmed cache) compiles
- * again, from modules/.
+ * again, from modules/; a module that is not there either is fetched from another node (fetch.h).
  *
  * Threads: any; each has a cache handle of its own. Blocks. */
 #ifndef WM_NODE_OBJECTS_H
@@ -21,9 +21,5 @@ WM_MUST_CHECK int objects_open(const struct node *node, const uint8_t module_sha
 /* The module itself. */
 WM_MUST_CHECK int objects_open_module(const struct node *node, const uint8_t module_sha256[32],
                                       int *fd, struct wm_diag *diag);
-/* The Proto-Faaslet, proved to have the SHA-256 that its version names. WM_E_FORGED. */
-WM_MUST_CHECK int objects_open_image(const struct node *node,
-                                     const struct function_version *version, int *fd,
-                                     struct wm_diag *diag);
 
 #endif

@@ -106,7 +106,10 @@ static void on_timer(uv_timer_t *timer)
             continue;
         }
         trigger->next_s = next_of(&trigger->cron, now_s);
-        if (trigger->running) {
+        /* With other nodes, one of them calls it. */
+        const struct node_hooks *hooks = &triggers->node->hooks;
+        if (trigger->running ||
+            (hooks->owns && !hooks->owns(hooks->self, trigger->tenant, trigger->name))) {
             continue;
         }
         trigger->running = true;

@@ -1,5 +1,6 @@
 /* triggers.h: cron triggers of the catalogue, called by one timer.
  *
+ * With other nodes, a trigger is called by one of those that live (cluster_owns).
  * A trigger that was due while the node was down, or while its last call still runs, is left out,
  * not made up for. Results go to the function's log and /metrics. The loop thread. */
 #ifndef WM_NODE_TRIGGERS_H

@@ -21,6 +21,7 @@
 #include "faaslet/executor.h"
 #include "faaslet/link.h"
 #include "host/file.h"
+#include "node/images.h"
 #include "node/log.h"
 #include "node/logs.h"
 #include "node/mailbox.h"
@@ -94,7 +95,8 @@ struct worker {
     int64_t answered_ns; /* to a load or a snapshot */
     int64_t moved_ns;    /* when the last result came, or a call was given to an idle worker */
     uv_poll_t control, event;
-    int handles_open; /* of libuv */
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose quota its place has */
+    int handles_open;                          /* of libuv */
     uint32_t next_handle, out_count;
     struct loaded *loaded;
     struct snapshot *snapshots;
@@ -528,7 +530,7 @@ static void open_files(uv_work_t *work)
         loaded->code =
             objects_open_module(node, version->module_sha256, &loaded->fds[1], &loaded->diag);
     } else if (loaded->code == 0) {
-        loaded->code = objects_open_image(node, version, &loaded->fds[1], &loaded->diag);
+        loaded->code = images_open(node, version, &loaded->fds[1], &loaded->diag);
     }
 }
 
@@ -787,6 +789,7 @@ static struct worker *start_worker(struct workers *workers, struct class *class,
     worker->workers = workers;
     worker->class = class;
     list_init(&worker->queue);
+    snprintf(worker->tenant, sizeof worker->tenant, "%s", tenant->name);
     int rc = start_link(workers, worker, tenant, diag);
     if (rc == 0) {
         rc = uv_poll_init(workers->node->loop, &worker->control, link_control_fd(worker->link));
@@ -916,6 +919,16 @@ void workers_forget_names(struct workers *workers, const char *tenant)
     }
 }
 
+void workers_tenant_changed(struct workers *workers, const char *tenant)
+{
+    const struct tenant *found = catalogue_tenant(workers->node->catalogue, tenant);
+    for (struct worker *worker = workers->list; found && worker; worker = worker->next) {
+        if (strcmp(worker->tenant, tenant) == 0) {
+            sandbox_update(workers->sandbox, worker->place, found);
+        }
+    }
+}
+
 /* --- Proto-Faaslets --- */
 
 static void begin_snapshot(void *self)
@@ -938,14 +951,12 @@ static void begin_snapshot(void *self)
 }
 
 /* A file of the node's own with what the worker wrote: the worker keeps its descriptor, and could
- * change the bytes after they were looked at. */
-static int copy_image(int from, int to, struct function_version *version)
+ * change or cut the bytes after they were looked at. */
+static int copy_image(int from, int to, const struct function_version *version)
 {
     uint64_t most = version->limits.memory_bytes + IMAGE_OVERHEAD_BYTES, done = 0;
     uint8_t *chunk = wm_alloc(IMAGE_CHUNK_BYTES);
-    struct wm_sha256 hash;
     int rc = chunk ? 0 : -ENOMEM;
-    wm_sha256_init(&hash);
     while (rc == 0) {
         ssize_t got = pread(from, chunk, IMAGE_CHUNK_BYTES, (off_t)done);
         if (got <= 0) {
@@ -953,37 +964,26 @@ static int copy_image(int from, int to, struct function_version *version)
             break;
         }
         done += (uint64_t)got;
-        wm_sha256_add(&hash, wm_view_of(chunk, (size_t)got));
         rc = done > most ? WM_E_LIMIT : host_file_write_all(to, wm_view_of(chunk, (size_t)got));
     }
-    wm_sha256_end(&hash, version->image_sha256);
-    version->image_bytes = done;
     wm_free(chunk);
     return rc;
 }
 
-/* Keeps what the worker wrote under the name of its content. */
 static int keep_image(struct node *node, int from, struct function_version *version,
                       struct wm_diag *diag)
 {
-    char name[NODE_FILE_NAME_BYTES], path[64];
     int fd = openat(node->dir_fd, NODE_IMAGES, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     int rc = fd < 0 ? -errno : copy_image(from, fd, version);
-    if (rc == 0) {
-        node_file_name(name, NODE_IMAGES, version->image_sha256);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        if (fdatasync(fd) != 0 ||
-            (linkat(AT_FDCWD, path, node->dir_fd, name, AT_SYMLINK_FOLLOW) != 0 &&
-             errno != EEXIST)) {
-            rc = -errno;
-        }
-    }
+    rc = rc ? wm_diag_default(diag, rc, "keeping the Proto-Faaslet")
+            : images_keep(node, fd, version, diag);
     if (fd >= 0) {
         close(fd);
     }
-    return rc == 0 ? 0
-                   : wm_diag_set(diag, rc, "%s: keeping its Proto-Faaslet: %s", version->name,
-                                 wm_error_text(rc));
+    if (rc != 0) {
+        wm_diag_prefix(diag, "%s", version->name);
+    }
+    return rc;
 }
 
 int workers_snapshot(struct workers *workers, struct function_version *version,
@@ -1174,6 +1174,9 @@ void workers_close(struct workers *workers)
     }
     while (workers->list) {
         bury(workers->list, "the node is stopping");
+    }
+    while (workers->opening != 0) { /* they use what is closed next */
+        uv_run(workers->node->loop, UV_RUN_ONCE);
     }
     mailbox_close(workers->mailbox); /* nobody waits for the loop any more */
     service_wait_all();

@@ -55,6 +55,9 @@ WM_MUST_CHECK int workers_snapshot(struct workers *workers, struct function_vers
 /* Names that calls of this tenant chain to mean something else from now on. */
 void workers_forget_names(struct workers *workers, const char *tenant);
 
+/* A tenant's quota is another one now. */
+void workers_tenant_changed(struct workers *workers, const char *tenant);
+
 /* A chained call that ended inside a worker; set once. */
 void workers_on_report(struct workers *workers,
                        void (*report)(void *self, struct function_version *version,

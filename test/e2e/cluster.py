@@ -1,0 +1,548 @@
+#!/usr/bin/env python3
+"""Three nodes as one service: what is changed on one is so on all, whatever happens in between.
+
+Usage: cluster.py BUILD [TEST...]. Every node reaches each other one through a relay of its own (test/common/relay.c), so
+that any pair can be parted. Prints TAP. TIER=redis:HOST:PORT: with that as the global tier (REDIS=1: a Redis of our own)."""
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORK = tempfile.mkdtemp(prefix=f"wm-cluster-{os.getpid()}-")
+KEY = os.path.join(WORK, "key")
+SOURCE = r"""
+#include <faaslet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef LARGE
+char large[LARGE];
+#endif
+FAASLET_MAIN
+{
+    char text[256], secret[64] = "-";
+    int32_t got = faaslet_secret("WORD", 4, secret, sizeof secret - 1);
+    const char *env = getenv("MOOD");
+    if (got > 0 && got < (int32_t)sizeof secret) {
+        secret[got] = 0;
+    }
+    int len = snprintf(text, sizeof text, "%s %s %s", TAG, env ? env : "-", got > 0 ? secret : "-");
+    return faaslet_output(text, (uint32_t)len) < 0;
+}
+"""
+tests, count, failed = [], 0, 0
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+def check(condition, *shown):
+    if not condition:
+        raise AssertionError(" ".join(str(s) for s in shown) or "check failed")
+
+
+def module(tag, *flags):
+    """A function that answers `tag`, with its environment and secret."""
+    path = os.path.join(WORK, tag)
+    if not os.path.exists(path + ".wasm"):
+        with open(path + ".c", "w", encoding="utf-8") as file:
+            file.write(SOURCE)
+        subprocess.run([BUILD + "/wardmote", "build", "--faaslet", f'-DTAG="{tag}"', *flags, path + ".c", "-o",
+                        path + ".wasm"], check=True, env=dict(os.environ, WARDMOTE_SHARE=TOP))
+    with open(path + ".wasm", "rb") as file:
+        return file.read()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Relay:
+    def __init__(self, target):
+        self.process = subprocess.Popen([BUILD + "/test/relay", "127.0.0.1:0", target], text=True, bufsize=1,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.address = self.process.stdout.readline().split()[1]
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        answer = self.process.stdout.readline().strip()
+        check(answer == "ok", line, answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(5)
+        self.process.stdout.close()
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        here = os.open(os.path.dirname(self.path), os.O_PATH)
+        self.sock.connect(f"/proc/self/fd/{here}/{os.path.basename(self.path)}")
+        os.close(here)
+
+
+class Node:
+    def __init__(self, cluster, number):
+        self.cluster, self.number, self.name = cluster, number, f"n{number + 1}"
+        self.data = os.path.join(cluster.folder, self.name)
+        self.process = None
+
+    def start(self, wait=True):
+        peers = ",".join(f"{n.name}={self.cluster.address(self.number, n.number)}" for n in self.cluster.nodes)
+        self.errors = open(self.data + ".log", "ab")
+        self.process = subprocess.Popen(
+            [BUILD + "/wardmote-node", "--name", self.name, "--data", self.data, "--listen", "127.0.0.1:0",
+             "--cluster-key", KEY, "--peers", peers, "--tier", self.cluster.tier],
+            stdout=subprocess.PIPE, stderr=self.errors,
+            env=dict(os.environ, WARDMOTE_WASMC=BUILD + "/wardmote-wasmc"))
+        line = self.process.stdout.readline().decode()
+        found = re.match(r"listening on https?://127\.0\.0\.1:(\d+)\n", line)
+        check(found, "does not start:", open(self.data + ".log").read()[-2000:])
+        self.port = int(found.group(1))
+        if wait:
+            self.cluster.wait_alive()
+
+    def ask(self, method, path, body=None, token=None, unix=True):
+        connection = Unix(self.data + "/node.sock") if unix and not token else \
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Authorization": "Bearer " + token} if token else {}
+        connection.request(method, path, json.dumps(body) if isinstance(body, (dict, list)) else body, headers)
+        answer = connection.getresponse()
+        answer.body = answer.read()
+        connection.close()
+        return answer
+
+    def do(self, method, path, body=None, status=(200, 201, 202, 204)):
+        answer = self.ask(method, path, body)
+        check(answer.status in status, method, path, "on", self.name, ":", answer.status, answer.body[:300])
+        return json.loads(answer.body) if answer.body[:1] in (b"{", b"[") else answer.body
+
+    def put(self, name, tag, *flags):
+        return self.do("PUT", "/v1/functions/" + name, module(tag, *flags))["version"]
+
+    def call(self, name, token=None):
+        answer = self.ask("POST", "/v1/call/" + name, b"", token)
+        return answer.body.decode() if answer.status == 200 else answer.status
+
+    def says(self, name, word, within=5.0, token=None):
+        """The call answers `word` soon; how long that took."""
+        start, got = time.monotonic(), None
+        while time.monotonic() - start < within:
+            got = self.call(name, token)
+            if got == word:
+                return time.monotonic() - start
+            time.sleep(0.02)
+        raise AssertionError(f"{name} on {self.name}: {got!r} and not {word!r} after {within} s")
+
+    def eventually(self, method, path, status, within=8.0):
+        start = time.monotonic()
+        while time.monotonic() - start < within:
+            answer = self.ask(method, path)
+            if answer.status == status:
+                return answer
+            time.sleep(0.05)
+        raise AssertionError(f"{method} {path} on {self.name}: {answer.status} and not {status}: {answer.body[:200]}")
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process:
+            self.process.send_signal(number)
+            status = self.process.wait(40)
+            self.process.stdout.close()
+            self.errors.close()
+            self.process = None
+            return status
+        return 0
+
+
+class Cluster:
+    def __init__(self, count=3, start=True):
+        self.folder = tempfile.mkdtemp(dir=WORK)
+        self.tier = os.environ.get("TIER", "embedded")
+        self.nodes = [Node(self, i) for i in range(count)]
+        self.ports = [free_port() for _ in range(count)]
+        self.relays = {(i, j): Relay(f"127.0.0.1:{self.ports[j]}")
+                       for i in range(count) for j in range(count) if i != j}
+        if start:
+            for node in self.nodes:
+                node.start(wait=False)
+            self.wait_alive()
+
+    def address(self, i, j):
+        return f"127.0.0.1:{self.ports[j]}" if i == j else self.relays[i, j].address
+
+    def wait_alive(self, within=15.0):
+        end = time.monotonic() + within
+        up = [n for n in self.nodes if n.process]
+        while time.monotonic() < end:
+            ready = 0
+            for node in up:
+                peers = node.do("GET", "/v1/node")["peers"]
+                ready += all(p["state"] in ("alive", "this node") for p in peers
+                             if any(p["name"] == n.name for n in up))
+            if ready == len(up):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the nodes do not find each other")
+
+    def part(self, *pairs):
+        for i, j in pairs:
+            for link in ((i, j), (j, i)):
+                self.relays[link].tell("partition")
+                self.relays[link].tell("refuse")
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            states = [p["state"] for i, j in pairs for a, b in ((i, j), (j, i))
+                      for p in self.nodes[a].do("GET", "/v1/node")["peers"] if p["name"] == self.nodes[b].name]
+            if all(s == "dead" for s in states):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the nodes still see each other")
+
+    def heal(self, *pairs):
+        for i, j in pairs:
+            for link in ((i, j), (j, i)):
+                self.relays[link].tell("reset")
+                self.relays[link].tell("heal")
+                self.relays[link].tell("accept")
+        self.wait_alive()
+
+    def close(self):
+        statuses = [n.stop() for n in self.nodes]
+        for relay in self.relays.values():
+            relay.close()
+        check(all(s == 0 for s in statuses), "exit statuses", statuses)
+
+
+def shared():
+    if not shared.cluster:
+        shared.cluster = Cluster()
+    return shared.cluster.nodes
+
+
+shared.cluster = None
+
+
+@test
+def uploaded_on_one_called_on_another_within_a_second():
+    n1, n2, n3 = shared()
+    check(n1.put("hello", "one") == 1)
+    took = n3.says("hello", "one - -")
+    check(took < 1.0, "took", took)
+    told = n3.do("GET", "/v1/node")
+    check(told["scheduler"]["handed_on"] == 0 and told["workers"]["loads"] >= 1, told)
+    n2.says("hello", "one - -", 1.0)
+
+
+@test
+def a_token_made_on_one_works_on_another_until_it_is_revoked():
+    n1, n2, _ = shared()
+    token = n1.do("POST", "/v1/tenants/default/tokens", {"role": "invoke"})
+    n2.says("hello", "one - -", 2.0, token["token"])
+    check(n2.call("hello", "wmt_" + 64 * "0") == 401)
+    n2.do("DELETE", "/v1/tenants/default/tokens/" + token["id"])
+    end = time.monotonic() + 2
+    while n1.call("hello", token["token"]) != 401:
+        check(time.monotonic() < end, "still valid")
+        time.sleep(0.02)
+
+
+@test
+def environment_secrets_aliases_and_rollback_spread():
+    n1, n2, n3 = shared()
+    n2.do("PUT", "/v1/functions/hello/env", {"MOOD": "merry"})
+    n1.says("hello", "one merry -")
+    n3.do("PUT", "/v1/functions/hello/secrets/WORD", b"abracadabra")
+    for node in (n1, n2, n3):
+        node.says("hello", "one merry abracadabra")
+    check(n2.put("hello", "two") == 2)
+    n1.says("hello", "two merry abracadabra")
+    n1.do("PUT", "/v1/functions/hello/aliases/stable", {"version": 1})
+    n3.says("hello:stable", "one merry abracadabra")
+    n3.do("POST", "/v1/functions/hello/rollback")
+    for node in (n1, n2):
+        node.says("hello", "one merry abracadabra")
+    for node in (n1, n2, n3):
+        with open(node.data + "/data/data.mdb", "rb") as file:
+            check(b"abracadabra" not in file.read(), "a secret is readable on", node.name)
+
+
+@test
+def tenants_routes_and_quotas_spread_and_so_does_their_removal():
+    n1, n2, n3 = shared()
+    n1.do("PUT", "/v1/tenants/acme", {"quota": {"calls_per_s": 1000}})
+    n2.eventually("GET", "/v1/tenants/acme", 200)
+    n2.do("PUT", "/v1/functions/shop?tenant=acme", module("one"))
+    n3.eventually("GET", "/v1/functions/shop?tenant=acme", 200)
+    n3.do("PUT", "/v1/routes/all?tenant=acme", {"method": "*", "path": "/*", "function": "shop", "public": True})
+    answer = n1.eventually("GET", "/r/acme/x", 200)
+    check(answer.body == b"one - -", answer.body)
+    n2.do("PUT", "/v1/tenants/acme", {"quota": {"calls_per_s": 7}})
+    end = time.monotonic() + 3
+    while json.loads(n3.ask("GET", "/v1/tenants/acme").body)["quota"]["calls_per_s"] != 7:
+        check(time.monotonic() < end, "the quota does not come")
+        time.sleep(0.02)
+    n3.do("DELETE", "/v1/tenants/acme")
+    for node in (n1, n2):
+        node.eventually("GET", "/v1/tenants/acme", 404)
+    n1.do("DELETE", "/v1/functions/hello")
+    for node in (n2, n3):
+        node.eventually("GET", "/v1/functions/hello", 404)
+
+
+@test
+def a_function_made_anew_has_nothing_of_the_one_before():
+    n1, n2, n3 = shared()
+    n1.put("again", "one")
+    n2.says("again", "one - -")
+    n2.do("DELETE", "/v1/functions/again")
+    n3.eventually("GET", "/v1/functions/again", 404)
+    check(n3.put("again", "two") == 1)
+    n1.says("again", "two - -")
+    check(len(n1.do("GET", "/v1/functions/again")["versions"]) == 1)
+
+
+@test
+def chained_names_and_aliases_reach_workers_that_run():
+    """A rollback on another node is what the next call means, without a restart of anything."""
+    n1, n2, _ = shared()
+    n1.put("swap", "one")
+    n1.put("swap", "two")
+    for _ in range(5):
+        n1.says("swap", "two - -")
+    n2.says("swap", "two - -")
+    n2.do("POST", "/v1/functions/swap/rollback")
+    n1.says("swap", "one - -", 1.0)
+
+
+@test
+def a_cron_trigger_is_called_by_one_node():
+    nodes = shared()
+    nodes[0].put("tick", "one")
+    # Every minute is as often as it gets: so one minute's beginning has to be waited for.
+    for i in range(6):
+        nodes[i % 3].do("PUT", f"/v1/crons/c{i}", {"schedule": "* * * * *", "function": "tick"})
+    def fired():
+        got = 0
+        for node in nodes:
+            found = re.search(rb"^wardmote_cron_[a-z_]*total(?:{[^}]*})? (\d+)", node.ask("GET", "/metrics").body, re.M)
+            check(found, node.ask("GET", "/metrics").body[:2000])
+            got += int(found.group(1))
+        return got
+    before = fired()
+    time.sleep(60 - time.time() % 60 + 4)
+    now = fired()
+    check(now - before in (6, 12), "six triggers fired", now - before, "times")
+    for i in range(6):
+        nodes[(i + 1) % 3].do("DELETE", f"/v1/crons/c{i}")
+
+
+@test
+def asynchronous_results_are_where_the_call_was_taken():
+    n1, n2, _ = shared()
+    n1.put("later", "one")
+    n2.says("later", "one - -")
+    made = n1.do("POST", "/v1/call/later?async=1", b"")
+    answer = n2.ask("GET", "/v1/calls/" + made["id"])
+    check(answer.status == 404 and b"node" in answer.body, answer.status, answer.body)
+    state = n1.do("GET", f"/v1/calls/{made['id']}?wait_ms=5000")
+    check(state["state"] == "done", state)
+
+
+@test
+def images_made_elsewhere_need_their_signature_and_their_bytes():
+    n1, _, n3 = shared()
+    shared.cluster.part((0, 2), (1, 2))
+    n1.put("forged", "three")
+    shared.cluster.nodes[1].says("forged", "three - -")
+    image = None
+    for node in shared.cluster.nodes[:2]:
+        for name in os.listdir(node.data + "/images"):
+            if name.endswith(".image") and not os.path.exists(n3.data + "/images/" + name):
+                image = name
+                with open(f"{node.data}/images/{name}", "r+b") as file:
+                    file.seek(-1, 2)
+                    byte = file.read(1)
+                    file.seek(-1, 2)
+                    file.write(bytes([byte[0] ^ 1]))
+    check(image, "no image to change")
+    shared.cluster.heal((0, 2), (1, 2))
+    n3.eventually("GET", "/v1/functions/forged", 200)
+    answer = n3.ask("POST", "/v1/call/forged", b"")
+    check(answer.status == 422 and b"bytes" in answer.body, answer.status, answer.body)
+    check(not os.path.exists(n3.data + "/images/" + image), "kept what was refused")
+
+
+@test
+def who_was_down_catches_up():
+    n1, n2, n3 = shared()
+    n1.put("gone", "one")
+    n3.says("gone", "one - -")
+    check(n3.stop() == 0)
+    n1.put("missed", "two")
+    n2.do("PUT", "/v1/functions/missed/env", {"MOOD": "late"})
+    n2.do("DELETE", "/v1/functions/gone")
+    n3.start()
+    n3.says("missed", "two late -")
+    n3.eventually("GET", "/v1/functions/gone", 404)
+
+
+@test
+def uploads_on_both_sides_of_a_partition_are_both_kept():
+    n1, n2, n3 = shared()
+    check(n1.put("both", "one") == 1)
+    n2.says("both", "one - -")
+    n3.says("both", "one - -")
+    shared.cluster.part((0, 1), (1, 2))
+    check(n1.put("both", "two") == 2)
+    check(n2.put("both", "three") == 2)
+    n1.do("PUT", "/v1/functions/both/aliases/left", {"version": 2})
+    shared.cluster.heal((0, 1), (1, 2))
+    for node in (n1, n2, n3):
+        end = time.monotonic() + 10
+        while len(node.do("GET", "/v1/functions/both")["versions"]) != 3:
+            check(time.monotonic() < end, node.name, node.do("GET", "/v1/functions/both"))
+            time.sleep(0.05)
+        node.says("both@2", "two - -")
+        node.says("both@3", "three - -")
+    shown = [json.dumps(n.do("GET", "/v1/functions/both"), sort_keys=True) for n in (n1, n2, n3)]
+    check(shown[0] == shown[1] == shown[2], shown)
+
+
+@test
+def a_kill_loses_nothing_that_was_acknowledged():
+    cluster = shared.cluster
+    n1, n2, n3 = shared()
+    kept, stop = [], threading.Event()
+
+    def write(node, prefix):
+        for i in range(10000):
+            if stop.is_set():
+                return
+            try:
+                name = f"{prefix}{i}"
+                if node.ask("PUT", "/v1/tenants/" + name, {}).status == 200:
+                    kept.append(name)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=write, args=(n, f"kill-{n.name}-")) for n in (n1, n2)]
+    for thread in threads:
+        thread.start()
+    for victim in (n1, n3, n2):
+        time.sleep(0.7)
+        victim.stop(signal.SIGKILL)
+        victim.start(wait=False)
+    time.sleep(0.3)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    cluster.wait_alive()
+    check(len(kept) > 20, "only", len(kept))
+    wanted = set(kept)
+    for node in (n1, n2, n3):
+        end = time.monotonic() + 20
+        while True:
+            have = {t["name"] for t in node.do("GET", "/v1/tenants")["tenants"]}
+            if wanted <= have:
+                break
+            check(time.monotonic() < end, node.name, "lacks", sorted(wanted - have)[:5])
+            time.sleep(0.2)
+    print(f"# {len(kept)} acknowledged")
+
+
+@test
+def a_node_that_joins_brings_its_secrets_and_undoes_nothing():
+    cluster = Cluster(2, start=False)
+    try:
+        n1, n2 = cluster.nodes
+        alone = subprocess.Popen(
+            [BUILD + "/wardmote-node", "--name", "n2", "--data", n2.data, "--listen", "127.0.0.1:0"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=dict(os.environ, WARDMOTE_WASMC=BUILD + "/wardmote-wasmc"))
+        alone.stdout.readline()
+        n2.put("own", "one")
+        n2.do("PUT", "/v1/functions/own/secrets/WORD", b"sesame")
+        n2.says("own", "one - sesame")
+        alone.send_signal(signal.SIGTERM)
+        check(alone.wait(30) == 0)
+        alone.stdout.close()
+        n1.start(wait=False)
+        n1.do("PUT", "/v1/tenants/default", {"quota": {"calls_per_s": 4321}})
+        n2.start()
+        n1.says("own", "one - sesame")
+        n2.says("own", "one - sesame")
+        end = time.monotonic() + 5
+        for node in (n1, n2):
+            while json.loads(node.ask("GET", "/v1/tenants/default").body)["quota"]["calls_per_s"] != 4321:
+                check(time.monotonic() < end, node.name, "has another quota")
+                time.sleep(0.05)
+    finally:
+        cluster.close()
+
+
+def main():
+    global count, failed
+    chosen = sys.argv[2:]
+    redis = None
+    with open(KEY, "wb") as file:
+        file.write(os.urandom(32))
+    if os.environ.get("REDIS"):
+        port = free_port()
+        redis = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", WORK,
+                                  "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
+        os.environ["TIER"] = f"redis:127.0.0.1:{port}"
+        time.sleep(0.5)
+    for function in tests:
+        if chosen and function.__name__ not in chosen:
+            continue
+        count += 1
+        start = time.monotonic()
+        try:
+            function()
+            print(f"ok {count} {function.__name__}", flush=True)
+        except Exception as error:  # pylint: disable=broad-except
+            failed += 1
+            print(f"not ok {count} {function.__name__}", flush=True)
+            print("# " + f"{type(error).__name__}: {error}".replace("\n", "\n# "), flush=True)
+        print(f"# {time.monotonic() - start:.1f} s", flush=True)
+    if shared.cluster:
+        count += 1
+        try:
+            shared.cluster.close()
+            print(f"ok {count} all nodes end with 0")
+        except AssertionError as error:
+            failed += 1
+            print(f"not ok {count} all nodes end with 0: {error}")
+    if redis:
+        redis.terminate()
+        redis.wait(10)
+    print(f"1..{count}")
+    if failed and os.environ.get("KEEP"):
+        print("# kept", WORK)
+    else:
+        shutil.rmtree(WORK, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
