@@ -13,6 +13,7 @@
 #include <faaslet/matrix.h>
 #include <faaslet/vector.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,14 @@
 #define KEY(text) (text), (uint32_t)(sizeof(text) - 1)
 
 static struct training job;
+
+static int32_t generate_part(void);
+
+/* As a call of its own: see chain_parts. */
+static int32_t generate_called(void)
+{
+    return faaslet_input(&job, sizeof job) == sizeof job ? -generate_part() : EINVAL;
+}
 
 /* --- Chaining --- */
 
@@ -43,7 +52,11 @@ static int32_t chain_parts(uint32_t what, double *sum)
         part.what = what;
         part.from = part_start(i);
         part.to = part_start(i + 1);
-        ids[i] = faaslet_chain(KEY(NAME), &part, sizeof part);
+        /* The examples are made on one node: parts of several would lie in one chunk of state, of
+         * which another node may have pulled a state in between. */
+        ids[i] = what == TRAINING_GENERATE_PART
+                     ? faaslet_chain_this(generate_called, &part, sizeof part)
+                     : faaslet_chain(KEY(NAME), &part, sizeof part);
         if (ids[i] < 0) {
             return (int32_t)ids[i];
         }
@@ -187,69 +200,152 @@ static int32_t get_part(struct part *part)
     return job.flags & TRAINING_PRIVATE ? fetch_part(part) : map_part(part);
 }
 
-/* --- Weights --- */
-
-/* Shared: `vector` and its numbers. Private: numbers and marks of this call's own. */
+/* --- Weights ---
+ *
+ * One node: everybody adds to the vector "weights" in place, marks what was changed, and pushes
+ * that now and then.
+ *
+ * Several nodes: if all pushed the same vector, the later push of a number would replace what
+ * another node has added to it meanwhile. So each node has a vector of its own, "weights.I", of
+ * what its functions have added, and the weights are the sum of all. "weights.view" is that sum as
+ * this node knows it, and "weights.others" the others' part of it; neither is ever pushed.
+ * Functions add to the view and to their node's vector in place. After each push, and by the first
+ * function of an epoch, what the others have pushed since is added to the view.
+ *
+ * Private: numbers and marks of this call's own. */
 struct weights {
     struct ddo_vector vector;
-    double *numbers;
+    double *numbers; /* to read, and to add to */
+    double *own;     /* to add to as well; NULL: there is nothing else */
     uint8_t *changed;
 };
 
-/* What other nodes have pushed; on one node there is nothing to be had. A pull undoes what others
- * of this node are changing, so it is made once in an epoch, by the first of its functions here,
- * while the rest wait: everything has been pushed then. "weights.epoch" is never pushed: each node
- * has its own. */
-static int32_t pull_weights(struct weights *weights)
+/* In "weights.node", which is never pushed: each node has its own. */
+struct node {
+    uint32_t number; /* from 1; 0: not known yet */
+    uint32_t turn;   /* for which the view was made */
+};
+
+#define WEIGHTS_BYTES (RCV1_FEATURES * 8)
+
+static void name_weights(char out[32], uint32_t number)
 {
-    int32_t rc = faaslet_state_create(KEY("weights.epoch"), 4);
-    uint32_t *seen = rc ? NULL : faaslet_state_map(KEY("weights.epoch"), 0, 4, 0);
-    if (!seen) {
-        return rc ? rc : faaslet_state_map_error();
+    snprintf(out, 32, "weights.%u", number);
+}
+
+/* Adds what other nodes have pushed since the last time. anew: nobody here works on the view now,
+ * and it is made of the node's own vector and of theirs, so that sums which met do not drift apart.
+ * With the node's lock held. */
+static int32_t add_others(const struct node *node, struct weights *weights, bool anew)
+{
+    double *view = weights->numbers;
+    static double sum[RCV1_FEATURES];
+    int64_t nodes = 0;
+    int32_t rc = faaslet_state_create(KEY("weights.others"), WEIGHTS_BYTES);
+    double *known = rc ? NULL : faaslet_state_map(KEY("weights.others"), 0, WEIGHTS_BYTES, 0);
+    rc = rc || known ? rc : faaslet_state_map_error();
+    rc = rc ? rc : faaslet_state_add(KEY("weights.nodes"), 0, &nodes);
+    if (rc == 0 && anew) {
+        memcpy(view, weights->own, WEIGHTS_BYTES);
+        memset(known, 0, WEIGHTS_BYTES);
     }
-    rc = faaslet_state_lock(KEY("weights.epoch"), FAASLET_LOCK_WRITE, UINT32_MAX);
-    if (rc) {
-        return rc;
+    memset(sum, 0, sizeof sum);
+    for (uint32_t number = 1; rc == 0 && number <= nodes; number++) {
+        char key[32];
+        name_weights(key, number);
+        uint32_t key_len = (uint32_t)strlen(key);
+        if (number == node->number ||
+            (rc = faaslet_state_pull(key, key_len, 0, 0)) == -ENOENT) { /* nothing pushed yet */
+            rc = 0;
+            continue;
+        }
+        const double *theirs =
+            rc ? NULL : faaslet_state_map(key, key_len, 0, WEIGHTS_BYTES, FAASLET_MAP_READ_ONLY);
+        rc = rc || theirs ? rc : faaslet_state_map_error();
+        for (uint32_t i = 0; rc == 0 && i < RCV1_FEATURES; i++) {
+            sum[i] += theirs[i];
+        }
     }
+    for (uint32_t i = 0; rc == 0 && i < RCV1_FEATURES; i++) {
+        view[i] += sum[i] - known[i];
+        known[i] = sum[i];
+    }
+    return rc;
+}
+
+/* With the node's lock held. */
+static int32_t open_share(struct weights *weights, struct node *node)
+{
     const uint32_t turn = 2 * job.epoch + (job.what == TRAINING_WORK ? 1 : 2);
-    if (*seen != turn) {
-        rc = ddo_vector_pull(&weights->vector);
-        rc = rc == -ENOENT ? 0 : rc; /* nobody has pushed yet */
-        *seen = turn;
+    char key[32];
+    int32_t rc = 0;
+    if (node->number == 0) {
+        int64_t number = 0;
+        rc = faaslet_state_add(KEY("weights.nodes"), 1, &number);
+        node->number = rc ? 0 : (uint32_t)number;
     }
-    int32_t unlocked = faaslet_state_unlock(KEY("weights.epoch"));
-    return rc ? rc : unlocked;
+    name_weights(key, node->number);
+    rc = rc ? rc : ddo_vector_open(&weights->vector, key, DDO_DOUBLE, RCV1_FEATURES, 0);
+    rc = rc ? rc : faaslet_state_create(KEY("weights.view"), WEIGHTS_BYTES);
+    weights->numbers = rc ? NULL : faaslet_state_map(KEY("weights.view"), 0, WEIGHTS_BYTES, 0);
+    rc = rc || weights->numbers ? rc : faaslet_state_map_error();
+    weights->own = rc ? NULL : ddo_vector_doubles(&weights->vector);
+    if (rc == 0 && node->turn != turn) {
+        rc = add_others(node, weights, true);
+        node->turn = rc ? 0 : turn;
+    }
+    return rc;
+}
+
+/* Opens them, or (again) adds what others have pushed. */
+static int32_t with_node(struct weights *weights, bool again)
+{
+    int32_t rc = faaslet_state_create(KEY("weights.node"), sizeof(struct node));
+    struct node *node =
+        rc ? NULL : faaslet_state_map(KEY("weights.node"), 0, sizeof(struct node), 0);
+    rc = rc || node ? rc : faaslet_state_map_error();
+    rc = rc ? rc : faaslet_state_lock(KEY("weights.node"), FAASLET_LOCK_WRITE, UINT32_MAX);
+    if (rc == 0) {
+        rc = again ? add_others(node, weights, false) : open_share(weights, node);
+        int32_t unlocked = faaslet_state_unlock(KEY("weights.node"));
+        rc = rc ? rc : unlocked;
+    }
+    return rc;
+}
+
+static int32_t open_private(struct weights *weights)
+{
+    int32_t rc = faaslet_state_create(KEY("weights"), WEIGHTS_BYTES);
+    weights->numbers = malloc(WEIGHTS_BYTES);
+    weights->changed = calloc(RCV1_FEATURES, 1);
+    if (rc == 0 && (!weights->numbers || !weights->changed)) {
+        rc = -ENOMEM;
+    }
+    if (rc == 0 && (rc = faaslet_state_pull(KEY("weights"), 0, 0)) == -ENOENT) {
+        rc = 0; /* nobody has pushed yet: zeros */
+    }
+    rc = rc ? rc : faaslet_state_read(KEY("weights"), 0, weights->numbers, WEIGHTS_BYTES);
+    return rc < 0 ? rc : 0;
 }
 
 static int32_t open_weights(struct weights *weights)
 {
-    const uint32_t bytes = RCV1_FEATURES * 8;
-    int32_t rc = 0;
     if (job.flags & TRAINING_PRIVATE) {
-        rc = faaslet_state_create(KEY("weights"), bytes);
-        if (rc == 0 && job.epoch == 0) {
-            rc = faaslet_state_push(KEY("weights"), 0, 0);
-        }
-        weights->numbers = malloc(bytes);
-        weights->changed = calloc(RCV1_FEATURES, 1);
-        if (rc == 0 && (!weights->numbers || !weights->changed)) {
-            rc = -ENOMEM;
-        }
-        if (rc == 0 && (rc = faaslet_state_pull(KEY("weights"), 0, 0)) == -ENOENT) {
-            rc = 0; /* nobody has pushed yet: zeros */
-        }
-        rc = rc ? rc : faaslet_state_read(KEY("weights"), 0, weights->numbers, bytes);
-        return rc < 0 ? rc : 0;
+        return open_private(weights);
     }
-    rc = ddo_vector_open(&weights->vector, "weights", DDO_DOUBLE, RCV1_FEATURES, 0);
+    if (job.flags & TRAINING_NODES) {
+        return with_node(weights, false);
+    }
+    int32_t rc = ddo_vector_open(&weights->vector, "weights", DDO_DOUBLE, RCV1_FEATURES, 0);
     weights->numbers = rc ? NULL : ddo_vector_doubles(&weights->vector);
-    return rc || !(job.flags & TRAINING_NODES) ? rc : pull_weights(weights);
+    return rc;
 }
 
 static int32_t push_weights(struct weights *weights)
 {
     if (!(job.flags & TRAINING_PRIVATE)) {
-        return ddo_vector_push(&weights->vector);
+        int32_t pushed = ddo_vector_push(&weights->vector);
+        return pushed || !weights->own ? pushed : with_node(weights, true);
     }
     int32_t rc = 0;
     for (uint32_t i = 0; i < RCV1_FEATURES && rc == 0;) {
@@ -267,7 +363,7 @@ static int32_t push_weights(struct weights *weights)
     rc = rc ? rc : faaslet_state_push(KEY("weights"), 0, 0);
     /* What others have pushed meanwhile. */
     rc = rc ? rc : faaslet_state_pull(KEY("weights"), 0, 0);
-    rc = rc ? rc : faaslet_state_read(KEY("weights"), 0, weights->numbers, RCV1_FEATURES * 8);
+    rc = rc ? rc : faaslet_state_read(KEY("weights"), 0, weights->numbers, WEIGHTS_BYTES);
     return rc < 0 ? rc : 0;
 }
 
@@ -288,6 +384,9 @@ static int32_t work(void)
             double step = rate * label;
             for (uint32_t j = 0; j < count; j++) {
                 w[features[j]] += step * values[j];
+                if (weights.own) {
+                    weights.own[features[j]] += step * values[j];
+                }
                 if (shared) {
                     ddo_vector_touch(&weights.vector, features[j]);
                 } else {

@@ -17,7 +17,7 @@ enum training_what {
 /* Each function gets a copy of its own from the global copy, into its own memory, and writes its
  * weights back in the same way: what functions in containers of their own have to do. */
 #define TRAINING_PRIVATE 1u
-#define TRAINING_NODES 2u /* several nodes work: weights are pulled in each epoch */
+#define TRAINING_NODES 2u /* several nodes work: each has its share of the weights */
 
 struct training {
     uint32_t what, flags;
