@@ -959,12 +959,11 @@ void cluster_describe(struct cluster *cluster, json_t *object)
     if (atomic_load(&cluster->replicate)) {
         struct replicate_stats counts;
         replicate_stats(cluster->replicate, &counts);
-        json_object_set_new(object, "replication",
-                            json_pack("{s:I, s:I, s:I, s:I, s:I}", "pushed",
-                                      (json_int_t)counts.pushed, "pulled",
-                                      (json_int_t)counts.pulled, "taken", (json_int_t)counts.taken,
-                                      "failed", (json_int_t)counts.failed, "fetched",
-                                      (json_int_t)counts.fetched));
+        json_object_set_new(
+            object, "replication",
+            json_pack("{s:I, s:I, s:I, s:I, s:I}", "pushed", (json_int_t)counts.pushed, "pulled",
+                      (json_int_t)counts.pulled, "taken", (json_int_t)counts.taken, "failed",
+                      (json_int_t)counts.failed, "fetched", (json_int_t)counts.fetched));
     }
     json_object_set_new(object, "peers", peers);
     json_object_set_new(object, "scheduler", scheduler);

@@ -77,8 +77,8 @@ void cluster_drain(struct cluster *cluster);
 /* The catalogue's copies; NULL before cluster_start. Any thread. */
 struct replicate *cluster_replicate(struct cluster *cluster);
 /* Is it for this node, of all that live and are not being drained, to do what goes by this name?
- * All nodes that see the same nodes agree (rendezvous hashing). While they do not, for the time of a
- * few heartbeats after a node came or went, it may be done twice or not at all. */
+ * All nodes that see the same nodes agree (rendezvous hashing). While they do not, for the time of
+ * a few heartbeats after a node came or went, it may be done twice or not at all. */
 bool cluster_owns(struct cluster *cluster, const char *tenant, const char *name);
 
 struct json_t;
