@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -20,6 +21,7 @@
 #include "crypto/hash.h"
 #include "faaslet/executor.h"
 #include "faaslet/link.h"
+#include "host/confine.h"
 #include "host/file.h"
 #include "node/images.h"
 #include "node/log.h"
@@ -757,6 +759,11 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
         return rc;
     }
     snprintf(files, sizeof files, "%s/%s/%s", node->config->data, NODE_FILES, tenant->name);
+    /* Calls see the files that come later, too. Without Landlock a worker of a tenant that has none
+     * is better off: no call that takes a path is allowed to it. */
+    if (host_confine_has_landlock()) {
+        (void)mkdir(files, 0700);
+    }
     struct link_config config = {
         .executors = EXECUTORS_EACH,
         .ready = node->config->threads,
@@ -830,8 +837,9 @@ static struct worker *worker_of(struct workers *workers, const char *tenant_name
         wm_diag_set(diag, WM_E_NOT_FOUND, "tenant %s: there is none", tenant_name);
         return NULL;
     }
-    struct class *class =
-        get_class(workers, tenant->trust_class[0] ? tenant->trust_class : tenant->name);
+    /* Not tenant->trust_class: state, chained calls, outbound HTTP, files and allow-list of a
+     * process are those of one tenant (service.h, link.h). */
+    struct class *class = get_class(workers, tenant->name);
     if (!class) {
         wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
         return NULL;
@@ -905,10 +913,8 @@ int workers_ensure(struct workers *workers, struct function_version *version, ui
 
 void workers_forget_names(struct workers *workers, const char *tenant)
 {
-    const struct tenant *found = catalogue_tenant(workers->node->catalogue, tenant);
-    const char *name = found && found->trust_class[0] ? found->trust_class : tenant;
     for (struct worker *worker = workers->list; worker; worker = worker->next) {
-        if (worker->ready && strcmp(worker->class->name, name) == 0) {
+        if (worker->ready && strcmp(worker->class->name, tenant) == 0) {
             struct control_message *message = wm_alloc_zero(1, sizeof *message);
             if (message) {
                 message->kind = CONTROL_FORGET;

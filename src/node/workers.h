@@ -1,5 +1,9 @@
 /* workers.h: the node's worker processes, one for each trust class, and the functions in them.
  *
+ * Every tenant is a class of its own, also where several were given one name of a trust class: what
+ * a worker asks of its node is answered for one tenant, so two of them in one process would have
+ * each other's functions, allow-list and files.
+ *
  * A worker is started by the first call of its class, put into the class's control group and
  * network namespace, and ends when nothing was called for a while. A function is loaded into it by
  * its first call: its object comes out of the cache, its Proto-Faaslet out of images/, both
