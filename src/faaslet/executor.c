@@ -28,6 +28,9 @@
 #define SHORT_CALL_NS INT64_C(1000000)
 /* More work than this in the ring wakes another executor. */
 #define SHARE_NS INT64_C(100000)
+/* Chained calls that wait in a worker: calls that start others and await none would otherwise end
+ * it with all its memory. */
+#define QUEUED_MAX 65536u
 
 static void futex_wake_all(_Atomic uint32_t *word)
 {
@@ -487,6 +490,9 @@ int executor_chain(struct faaslet_call *call, const char *name, uint32_t func_id
     }
     if (input.len > CALL_INPUT_BYTES_MAX) {
         return -EFBIG;
+    }
+    if (atomic_load_explicit(&executors->queued, memory_order_relaxed) >= QUEUED_MAX) {
+        return -EAGAIN;
     }
     struct function *function = NULL;
     int rc = 0;
