@@ -31,6 +31,10 @@ struct ring_ends {
     _Alignas(64) _Atomic uint32_t tail; /* written up to here */
 };
 
+_Static_assert((CHANNEL_SLOTS & (CHANNEL_SLOTS - 1)) == 0 &&
+                   (CHANNEL_REPORTS & (CHANNEL_REPORTS - 1)) == 0,
+               "positions wrap around at 2^32");
+
 struct slot_record {
     union {
         struct channel_call call;
@@ -42,8 +46,8 @@ struct shared {
     struct ring_ends submitted, completed, reported;
     _Alignas(64) _Atomic uint32_t doorbell;
     _Alignas(64) _Atomic uint32_t sleepers;
-    _Alignas(64) uint32_t submissions[CHANNEL_SLOTS];
-    uint32_t completions[CHANNEL_SLOTS];
+    _Alignas(64) _Atomic uint32_t submissions[CHANNEL_SLOTS];
+    _Atomic uint32_t completions[CHANNEL_SLOTS];
     _Alignas(64) struct slot_record slots[CHANNEL_SLOTS];
     struct channel_report reports[CHANNEL_REPORTS];
 };
@@ -62,7 +66,7 @@ struct channel {
     uint32_t free_count;
     uint32_t free[CHANNEL_SLOTS]; /* used last, given first: its windows are warm */
     uint8_t state[CHANNEL_SLOTS];
-    uint32_t used_in[CHANNEL_SLOTS];
+    uint32_t used_in[CHANNEL_SLOTS], used_out[CHANNEL_SLOTS];
     uint32_t submitted, completed, reported; /* our own positions, not to be read back */
     /* The worker's. */
     int event_fd;
@@ -187,7 +191,8 @@ void channel_submit(struct channel *channel, uint32_t slot, const struct channel
     channel->state[slot] = SLOT_OUT;
     channel->used_in[slot] = call->input_len;
     shared->slots[slot].call = *call;
-    shared->submissions[channel->submitted % CHANNEL_SLOTS] = slot;
+    atomic_store_explicit(&shared->submissions[channel->submitted % CHANNEL_SLOTS], slot,
+                          memory_order_relaxed);
     atomic_store_explicit(&shared->submitted.tail, ++channel->submitted, memory_order_release);
     channel->unrung = true;
 }
@@ -227,6 +232,14 @@ static void punch(struct channel *channel, uint8_t *window, uint64_t used)
     }
 }
 
+/* Out of memory that the worker may be writing to. The fence keeps the compiler from looking there
+ * again for what it knows to be in the copy. */
+static void copy_out(void *to, const void *from, size_t len)
+{
+    memcpy(to, from, len);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 int channel_next_completion(struct channel *channel, uint32_t *slot, struct channel_result *result,
                             struct channel_views *views)
 {
@@ -243,12 +256,14 @@ int channel_next_completion(struct channel *channel, uint32_t *slot, struct chan
     if (tail - channel->completed > CHANNEL_SLOTS) {
         return WM_E_MALFORMED;
     }
-    uint32_t number = shared->completions[channel->completed % CHANNEL_SLOTS];
+    /* Read once: what was checked is what is used, whatever the worker writes meanwhile. */
+    uint32_t number = atomic_load_explicit(&shared->completions[channel->completed % CHANNEL_SLOTS],
+                                           memory_order_relaxed);
     channel->completed++;
     if (number >= CHANNEL_SLOTS || channel->state[number] != SLOT_OUT) {
         return WM_E_MALFORMED;
     }
-    memcpy(result, &shared->slots[number].result, sizeof *result);
+    copy_out(result, &shared->slots[number].result, sizeof *result);
     if (result->end >= CALL_ENDS || result->output_len > CALL_OUTPUT_BYTES_MAX ||
         result->headers_len > CHANNEL_TEXT_BYTES ||
         result->message_len > CHANNEL_TEXT_BYTES - result->headers_len ||
@@ -256,6 +271,7 @@ int channel_next_completion(struct channel *channel, uint32_t *slot, struct chan
         return WM_E_MALFORMED;
     }
     channel->state[number] = SLOT_BACK;
+    channel->used_out[number] = result->output_len;
     *slot = number;
     const uint8_t *out = out_window(channel, number), *text = out + CALL_OUTPUT_BYTES_MAX;
     views->output = wm_view_of(out, result->output_len);
@@ -276,7 +292,7 @@ int channel_next_report(struct channel *channel, struct channel_report *report)
     if (tail - channel->reported > CHANNEL_REPORTS) {
         return WM_E_MALFORMED;
     }
-    memcpy(report, &shared->reports[channel->reported % CHANNEL_REPORTS], sizeof *report);
+    copy_out(report, &shared->reports[channel->reported % CHANNEL_REPORTS], sizeof *report);
     channel->reported++;
     atomic_store_explicit(&shared->reported.head, channel->reported, memory_order_release);
     return report->result.end < CALL_ENDS ? 1 : WM_E_MALFORMED;
@@ -287,8 +303,7 @@ void channel_free_slot(struct channel *channel, uint32_t slot)
     WM_ASSERT(channel->state[slot] == SLOT_BACK || channel->state[slot] == SLOT_TAKEN);
     if (channel->state[slot] == SLOT_BACK) {
         punch(channel, in_window(channel, slot), channel->used_in[slot]);
-        punch(channel, out_window(channel, slot),
-              channel->shared->slots[slot].result.output_len % (CALL_OUTPUT_BYTES_MAX + 1));
+        punch(channel, out_window(channel, slot), channel->used_out[slot]);
     }
     channel->state[slot] = SLOT_FREE;
     channel->free[channel->free_count++] = slot;
@@ -304,7 +319,8 @@ bool channel_take(struct channel *channel, uint32_t *slot, struct channel_call *
         if (head == atomic_load_explicit(&shared->submitted.tail, memory_order_acquire)) {
             return false;
         }
-        uint32_t number = shared->submissions[head % CHANNEL_SLOTS];
+        uint32_t number =
+            atomic_load_explicit(&shared->submissions[head % CHANNEL_SLOTS], memory_order_relaxed);
         /* What was read is right if nobody took it meanwhile: a place is written again only after
          * head has passed it. */
         if (atomic_compare_exchange_weak_explicit(&shared->submitted.head, &head, head + 1,
@@ -381,7 +397,7 @@ bool channel_complete(struct channel *channel, uint32_t slot, const struct chann
     shared->slots[slot].result = *result;
     pthread_mutex_lock(&channel->lock);
     uint32_t tail = atomic_load_explicit(&shared->completed.tail, memory_order_relaxed);
-    shared->completions[tail % CHANNEL_SLOTS] = slot;
+    atomic_store_explicit(&shared->completions[tail % CHANNEL_SLOTS], slot, memory_order_relaxed);
     /* Sequentially consistent on both sides: either the node, which says what it has seen and then
      * looks at the tail, finds this one, or we find that it had seen everything before. */
     atomic_store(&shared->completed.tail, tail + 1);

@@ -33,6 +33,9 @@
  * them: a wake-up costs both sides more than such a call does. */
 #define BATCH_NS INT64_C(10000)
 #define BATCH_CALLS 16u
+/* Chained calls that wait in a worker: calls that start others and await none would otherwise end
+ * it with all its memory. */
+#define QUEUED_MAX 65536u
 
 static void futex_wake_all(_Atomic uint32_t *word)
 {
@@ -627,6 +630,9 @@ int executor_chain(struct faaslet_call *call, const char *name, uint32_t func_id
     int rc = 0;
     if (name && worth_sharing(call->executor) && chain_remote(call, name, input, out) == 0) {
         return 0;
+    }
+    if (atomic_load_explicit(&executors->queued, memory_order_relaxed) >= QUEUED_MAX) {
+        return -EAGAIN;
     }
     if (name) {
         rc = executors_find_name(call->executor, call->function->tenant, name, &function);

@@ -59,6 +59,7 @@ struct executors {
     uint32_t made;
     struct executor *items[EXECUTORS_MAX];
     struct name_entry *names;
+    uint64_t names_forgotten; /* how often */
     pthread_t watchdog;
     bool watching;
     _Atomic uint32_t watchdog_asleep; /* a futex word */

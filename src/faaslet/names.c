@@ -10,8 +10,10 @@
 #include "base/alloc.h"
 #include "faaslet/call_rpc.h"
 #include "faaslet/executor_internal.h"
+#include "host/file.h"
 
-#define LOAD_WAIT_S 10
+#define LOAD_WAIT_NS INT64_C(10000000000)
+#define LOOK_NS INT64_C(5000000) /* whether the call is to end meanwhile */
 
 struct name_entry {
     struct name_entry *next;
@@ -24,6 +26,7 @@ void executors_forget_names(struct executors *executors)
     pthread_mutex_lock(&executors->lock);
     struct name_entry *entry = executors->names;
     executors->names = NULL;
+    executors->names_forgotten++;
     pthread_mutex_unlock(&executors->lock);
     while (entry) {
         struct name_entry *next = entry->next;
@@ -52,9 +55,7 @@ static int ask_node(struct executor *executor, const char *name, uint32_t *handl
     struct call_rpc_request request = {.operation = CALL_RPC_RESOLVE, .name = wm_view_str(name)};
     struct call_rpc_reply reply;
     struct wm_diag diag = WM_DIAG_INIT;
-    executor_block_begin(executor);
     int rc = call_rpc_ask(executor->rpc, &request, &reply, &diag);
-    executor_block_end(executor);
     rc = rc ? rc : reply.code;
     *handle = reply.value;
     return rc;
@@ -76,7 +77,12 @@ static void keep_entry(struct executors *executors, const char *tenant, const ch
                        uint32_t handle)
 {
     size_t tenant_len = strlen(tenant), name_len = strlen(name);
-    struct name_entry *entry = wm_alloc(sizeof *entry + tenant_len + name_len + 2);
+    struct name_entry *entry = find_entry(executors, tenant, name);
+    if (entry) {
+        entry->handle = handle;
+        return;
+    }
+    entry = wm_alloc(sizeof *entry + tenant_len + name_len + 2);
     if (entry) {
         entry->handle = handle;
         memcpy(entry->text, tenant, tenant_len + 1);
@@ -86,21 +92,36 @@ static void keep_entry(struct executors *executors, const char *tenant, const ch
     }
 }
 
-/* The function of a handle; the node may still be sending it. Under the lock. */
-static struct function *wait_for(struct executors *executors, uint32_t handle)
+/* Whether the call that asks is to end. */
+static bool must_stop(const struct executor *executor)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LOAD_WAIT_S;
+    return executor->running_count != 0 &&
+           wasm_store_interrupted(executor->running[executor->running_count - 1].store) !=
+               WASM_TRAP_NONE;
+}
+
+/* The function of a handle; the node may still be sending it. Under the lock. */
+static int wait_for(struct executor *executor, uint32_t handle, struct function **out)
+{
+    struct executors *executors = executor->executors;
+    int64_t until_ns = host_monotonic_ns() + LOAD_WAIT_NS;
     for (;;) {
-        struct function *function =
-            handle < executors->function_room ? executors->functions[handle] : NULL;
-        if (function || atomic_load(&executors->stopping)) {
-            return function;
+        *out = handle < executors->function_room ? executors->functions[handle] : NULL;
+        if (*out) {
+            return 0;
         }
-        if (pthread_cond_timedwait(&executors->loaded, &executors->lock, &until) == ETIMEDOUT) {
-            return NULL;
+        if (atomic_load(&executors->stopping) || must_stop(executor)) {
+            return -EINTR;
         }
+        if (host_monotonic_ns() >= until_ns) {
+            return -ENOENT;
+        }
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += LOOK_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)!pthread_cond_timedwait(&executors->loaded, &executors->lock, &until);
     }
 }
 
@@ -120,11 +141,16 @@ int executors_find_name(struct executor *executor, const char *tenant, const cha
             found = executors->functions[entry->handle];
         }
         if (!found) {
+            uint64_t forgotten = executors->names_forgotten;
             pthread_mutex_unlock(&executors->lock);
+            executor_block_begin(executor);
             rc = ask_node(executor, name, &handle);
             pthread_mutex_lock(&executors->lock);
-            found = rc == 0 ? wait_for(executors, handle) : NULL;
-            if (found && !find_entry(executors, tenant, name)) {
+            rc = rc ? rc : wait_for(executor, handle, &found);
+            executor_block_end(executor);
+            /* Not where names have changed since the node was asked: its answer may be of before.
+             */
+            if (found && forgotten == executors->names_forgotten) {
                 keep_entry(executors, tenant, name, handle);
             }
         }

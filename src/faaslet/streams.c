@@ -74,7 +74,11 @@ static void flush_line(struct faaslet_streams *streams)
     struct faaslet_call *call = streams->call;
     uint32_t len = streams->line_len;
     streams->line_len = 0;
-    if (!call || !streams->thread->log || call->logged_bytes + len > FAASLET_LOG_BYTES_MAX) {
+    if (!call) {
+        return;
+    }
+    if (!streams->thread->log || call->logged_bytes + len >= FAASLET_LOG_BYTES_MAX) {
+        call->logged_bytes = FAASLET_LOG_BYTES_MAX; /* and no line after it is even looked at */
         return;
     }
     call->logged_bytes += len + 1;
@@ -83,7 +87,8 @@ static void flush_line(struct faaslet_streams *streams)
 
 void faaslet_streams_log(struct faaslet_streams *streams, struct wm_view text)
 {
-    for (size_t i = 0; i < text.len; i++) {
+    struct faaslet_call *call = streams->call;
+    for (size_t i = 0; i < text.len && call && call->logged_bytes < FAASLET_LOG_BYTES_MAX; i++) {
         if (text.ptr[i] != '\n') {
             streams->line[streams->line_len++] = (char)text.ptr[i];
         }

@@ -346,6 +346,13 @@ static void start_placed(void *self, uint64_t id)
 
 /* --- Admission --- */
 
+/* Of a request as its function is given it; workers.c, submit. */
+static size_t text_bytes(const struct call_http *http)
+{
+    return strlen(http->method) + strlen(http->path) + (http->query ? strlen(http->query) : 0) +
+           http->headers.len + 4;
+}
+
 static void admit(struct entry *entry, const struct call_request *request)
 {
     struct node_calls *calls = entry->calls;
@@ -368,6 +375,14 @@ static void admit(struct entry *entry, const struct call_request *request)
     }
     if (request->depth > CALL_DEPTH_MAX) {
         refuse(entry, CALL_END_REFUSED, 0, "calls are chained too deeply");
+        return;
+    }
+    if (request->http && text_bytes(request->http) > CHANNEL_TEXT_BYTES) {
+        refuse(entry, CALL_END_REFUSED, 0, "the request's path, query and headers are too long");
+        return;
+    }
+    if (request->input.len > CALL_INPUT_BYTES_MAX) {
+        refuse(entry, CALL_END_REFUSED, 0, "the input is too long");
         return;
     }
     if (calls->cluster) {

@@ -35,6 +35,7 @@
 #define TICK_MS 50u /* of waits in services; where there are other nodes */
 #define IDLE_NS (INT64_C(300) * 1000000000)
 #define YOUNG_NS INT64_C(2000000000)
+#define CALL_PREFIX_SHIFT 40
 #define RESTART_NS INT64_C(1000000000)
 #define PAUSE_NS_MAX INT64_C(5000000000)
 #define EXECUTORS_EACH 32u
@@ -100,6 +101,7 @@ struct worker {
     char tenant[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose quota its place has */
     int handles_open;                          /* of libuv */
     uint32_t next_handle, out_count;
+    uint64_t call_prefix; /* of the ids that it gives */
     struct loaded *loaded;
     struct snapshot *snapshots;
     struct call_list queue;
@@ -300,6 +302,17 @@ static void died(struct worker *worker, const char *why)
 
 /* --- Calls and slots --- */
 
+/* One text and the NUL that ends it; calls.c admits none that is too long. */
+static uint32_t put_text(uint8_t *out, uint32_t at, struct wm_view text)
+{
+    WM_ASSERT(at < CHANNEL_TEXT_BYTES && text.len < CHANNEL_TEXT_BYTES - at);
+    if (text.len != 0) {
+        memcpy(out + at, text.ptr, text.len);
+    }
+    out[at + text.len] = 0;
+    return at + (uint32_t)text.len + 1;
+}
+
 static void submit(struct worker *worker, struct worker_call *call, uint32_t slot)
 {
     struct channel *channel = link_channel(worker->link);
@@ -316,13 +329,12 @@ static void submit(struct worker *worker, struct worker_call *call, uint32_t slo
         memcpy(channel_input(channel, slot), call->input.ptr, call->input.len);
     }
     if (call->method) {
-        int len = snprintf((char *)channel_request_text(channel, slot), CHANNEL_TEXT_BYTES,
-                           "%s%c%s%c%s%c%.*s", call->method, 0, call->path, 0,
-                           call->query ? call->query : "", 0, (int)call->headers.len,
-                           (const char *)call->headers.ptr);
-        sent.request_len = len < 0                                  ? 0
-                           : (uint32_t)len + 1 < CHANNEL_TEXT_BYTES ? (uint32_t)len + 1
-                                                                    : CHANNEL_TEXT_BYTES;
+        uint8_t *text = channel_request_text(channel, slot);
+        uint32_t at = 0;
+        at = put_text(text, at, wm_view_str(call->method));
+        at = put_text(text, at, wm_view_str(call->path));
+        at = put_text(text, at, wm_view_str(call->query ? call->query : ""));
+        sent.request_len = put_text(text, at, call->headers);
     }
     call->slot = slot;
     if (worker->out_count == 0) {
@@ -355,6 +367,10 @@ static void take_reports(struct worker *worker)
     uint32_t left = CHANNEL_REPORTS;
     while (left > 0 && (rc = channel_next_report(link_channel(worker->link), &report)) == 1) {
         left--;
+        if (report.id >> CALL_PREFIX_SHIFT != worker->call_prefix >> CALL_PREFIX_SHIFT) {
+            rc = WM_E_MALFORMED; /* somebody else's call */
+            break;
+        }
         for (struct loaded *loaded = worker->loaded; loaded; loaded = loaded->next) {
             if (loaded->handle == report.function && workers->report) {
                 workers->report(workers->report_self, loaded->version, &report);
@@ -764,11 +780,12 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
     if (host_confine_has_landlock()) {
         (void)mkdir(files, 0700);
     }
+    worker->call_prefix = workers->next_prefix++ << CALL_PREFIX_SHIFT;
     struct link_config config = {
         .executors = EXECUTORS_EACH,
         .ready = node->config->threads,
         .slots = SLOTS_EACH,
-        .call_prefix = workers->next_prefix++ << 40,
+        .call_prefix = worker->call_prefix,
         .files = access(files, R_OK | X_OK) == 0 ? files : NULL,
         .netns_fd = sandbox_netns(worker->place),
         .sockets = sandbox_connects(worker->place),
