@@ -10,6 +10,8 @@
 #include "cli/client_table.h"
 #include "cli/text.h"
 
+#define INNER_TEXT_MAX 60u
+
 json_t *client_json_parse(const char *text, size_t len, const char **message)
 {
     json_error_t error;
@@ -208,6 +210,21 @@ static enum client_format format_of_key(const char *key)
     return strcmp(key, "bytes") == 0 ? CLIENT_BYTES : CLIENT_TEXT;
 }
 
+/* In lists and objects: --json has all of a script that is an argument. */
+static void put_cut(FILE *out, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    size_t len = json_string_length(value), shown = len;
+    if (len > INNER_TEXT_MAX) {
+        shown = INNER_TEXT_MAX - 3;
+        while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
+            shown--; /* not within a character */
+        }
+    }
+    cli_text_put(out, text, shown, false);
+    fputs(shown < len ? "..." : "", out);
+}
+
 /* One value on one line. */
 static void put_value(FILE *out, const json_t *value, enum client_format format, unsigned depth)
 {
@@ -219,7 +236,11 @@ static void put_value(FILE *out, const json_t *value, enum client_format format,
     }
     switch (json_typeof(value)) {
     case JSON_STRING:
-        cli_text_put(out, json_string_value(value), json_string_length(value), false);
+        if (depth > 0) {
+            put_cut(out, value);
+        } else {
+            cli_text_put(out, json_string_value(value), json_string_length(value), false);
+        }
         break;
     case JSON_INTEGER: put_number(out, json_integer_value(value), format); break;
     case JSON_REAL: fprintf(out, "%.6g", json_real_value(value)); break;
