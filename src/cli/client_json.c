@@ -10,7 +10,7 @@
 #include "cli/client_table.h"
 #include "cli/text.h"
 
-#define INNER_TEXT_MAX 60u
+#define INNER_TEXT_MAX 64u
 
 json_t *client_json_parse(const char *text, size_t len, const char **message)
 {
@@ -190,6 +190,18 @@ static void put_number(FILE *out, int64_t number, enum client_format format)
     }
 }
 
+/* In lists: --json has all of a script that is an argument. */
+static void put_cut(FILE *out, const json_t *string)
+{
+    const char *text = json_string_value(string);
+    size_t shown = INNER_TEXT_MAX - 3;
+    while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
+        shown--; /* not within a character */
+    }
+    cli_text_put(out, text, shown, false);
+    fputs("...", out);
+}
+
 /* Whole units only where the name tells them. */
 static enum client_format format_of_key(const char *key)
 {
@@ -210,21 +222,6 @@ static enum client_format format_of_key(const char *key)
     return strcmp(key, "bytes") == 0 ? CLIENT_BYTES : CLIENT_TEXT;
 }
 
-/* In lists and objects: --json has all of a script that is an argument. */
-static void put_cut(FILE *out, const json_t *value)
-{
-    const char *text = json_string_value(value);
-    size_t len = json_string_length(value), shown = len;
-    if (len > INNER_TEXT_MAX) {
-        shown = INNER_TEXT_MAX - 3;
-        while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
-            shown--; /* not within a character */
-        }
-    }
-    cli_text_put(out, text, shown, false);
-    fputs(shown < len ? "..." : "", out);
-}
-
 /* One value on one line. */
 static void put_value(FILE *out, const json_t *value, enum client_format format, unsigned depth)
 {
@@ -236,11 +233,7 @@ static void put_value(FILE *out, const json_t *value, enum client_format format,
     }
     switch (json_typeof(value)) {
     case JSON_STRING:
-        if (depth > 0) {
-            put_cut(out, value);
-        } else {
-            cli_text_put(out, json_string_value(value), json_string_length(value), false);
-        }
+        cli_text_put(out, json_string_value(value), json_string_length(value), false);
         break;
     case JSON_INTEGER: put_number(out, json_integer_value(value), format); break;
     case JSON_REAL: fprintf(out, "%.6g", json_real_value(value)); break;
@@ -255,7 +248,11 @@ static void put_value(FILE *out, const json_t *value, enum client_format format,
         json_array_foreach(value, i, item)
         {
             fputs(sep, out);
-            put_value(out, item, format, depth + 1);
+            if (json_string_length(item) > INNER_TEXT_MAX) {
+                put_cut(out, item);
+            } else {
+                put_value(out, item, format, depth + 1);
+            }
             sep = ", ";
         }
         break;
