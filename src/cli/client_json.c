@@ -10,6 +10,8 @@
 #include "cli/client_table.h"
 #include "cli/text.h"
 
+#define INNER_TEXT_MAX 64u
+
 json_t *client_json_parse(const char *text, size_t len, const char **message)
 {
     json_error_t error;
@@ -188,6 +190,18 @@ static void put_number(FILE *out, int64_t number, enum client_format format)
     }
 }
 
+/* In lists: --json has all of a script that is an argument. */
+static void put_cut(FILE *out, const json_t *string)
+{
+    const char *text = json_string_value(string);
+    size_t shown = INNER_TEXT_MAX - 3;
+    while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80) {
+        shown--; /* not within a character */
+    }
+    cli_text_put(out, text, shown, false);
+    fputs("...", out);
+}
+
 /* Whole units only where the name tells them. */
 static enum client_format format_of_key(const char *key)
 {
@@ -251,7 +265,11 @@ static void put_value(FILE *out, const json_t *value, enum client_format format,
         json_array_foreach(value, i, item)
         {
             fputs(sep, out);
-            put_value(out, item, format, depth + 1);
+            if (json_string_length(item) > INNER_TEXT_MAX) {
+                put_cut(out, item);
+            } else {
+                put_value(out, item, format, depth + 1);
+            }
             sep = ", ";
         }
         break;

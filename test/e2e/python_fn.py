@@ -81,6 +81,10 @@ def handle(data):
     status, body, headers = node.request("POST", "/v1/call/echo", "over HTTP")
     check("echo: over HTTP", same((status, body), (200, b"over HTTP")))
 
+    shown = node.fn("show", "echo")
+    check("echo: shown without its whole script", shown.failed(), f"{len(shown.text)} bytes" if len(shown.text) > 3000 else "",
+          "" if "echo.py, one, two" in shown.text else shown.text)
+
     put("reader", "import sys\nprefix = 'read: '\nfor line in sys.stdin:\n    print(prefix + line.strip())\n")
     check("reader: a script without handle reads its input itself", node.call("reader", "a\nb\n").is_("read: a\nread: b\n"),
           node.call("reader", "c").is_("read: c\n"))
