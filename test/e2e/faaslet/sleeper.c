@@ -1,4 +1,5 @@
 /* sleeper.c: a plain program as a function: sleeps, then copies its input. */
+#define _GNU_SOURCE /* nanosleep */
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
