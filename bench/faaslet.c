@@ -7,6 +7,7 @@
  *   .engine_us   the same without the hand-over between processes: processor time of the worker for
  *                each call, all in (binding, call, result, reset), while calls are always waiting
  *   .process_ms  a tenant's first call: group, namespace, process, function, call
+ *   warm call    of one function, two executors, many on their way: processor time of both sides
  *   cold starts  two executors, as many calls on their way as they can use
  *   idle         12,000 functions of one module that were called once and wait for more, in one
  *                worker: what each adds to its PSS, all in (Proto-Faaslet, slot); to its page
@@ -136,7 +137,7 @@ static void cold_starts(const struct bench_config *config, const int fds[2])
 {
     static double start[BENCH_ROUNDS_MAX], warm[BENCH_ROUNDS_MAX], engine[BENCH_ROUNDS_MAX];
     static double rate[BENCH_ROUNDS_MAX], crun[BENCH_ROUNDS_MAX], exec[BENCH_ROUNDS_MAX];
-    static double process[BENCH_ROUNDS_MAX];
+    static double process[BENCH_ROUNDS_MAX], both[BENCH_ROUNDS_MAX];
     bool has_crun = bench_exists("/usr/bin/crun");
     struct isolated one, two;
     uint32_t turn = 0, zero = 0;
@@ -170,6 +171,11 @@ static void cold_starts(const struct bench_config *config, const int fds[2])
         /* Which executor takes which is not ours to say: some find theirs warm. */
         uint32_t cold = isolated_drive(&two, 2, FUNCTIONS - 1, &turn, BURST, IN_FLIGHT);
         rate[at] = cold * 1e9 / (double)(bench_now_ns(BENCH_WALL) - began_ns);
+        (void)isolated_drive(&two, 1, 1, &zero, IN_FLIGHT, IN_FLIGHT);
+        began_ns = bench_now_ns(BENCH_THREAD_CPU) + isolated_cpu_ns(&two);
+        (void)isolated_drive(&two, 1, 1, &zero, 5 * BURST, IN_FLIGHT);
+        both[at] = (double)(bench_now_ns(BENCH_THREAD_CPU) + isolated_cpu_ns(&two) - began_ns) /
+                   1e3 / (5 * BURST);
         process[at] = process_ms(fds);
     }
     isolated_end(&one);
@@ -182,6 +188,7 @@ static void cold_starts(const struct bench_config *config, const int fds[2])
     figure(config, "faaslet.cold_start.engine_us", engine, count, 10, false, "us",
            "fork, exec, wait", bench_stat(exec, count).median);
     figure(config, "faaslet.cold_start.warm_us", warm, count, 0, false, "us", NULL, 0);
+    figure(config, "faaslet.warm_call_us", both, count, 0, false, "us", NULL, 0);
     figure(config, "faaslet.cold_start.process_ms", process, count, 0, false, "ms", peer,
            crun_median_us / 1e3);
     figure(config, "faaslet.cold_starts_per_s", rate, count, 20000, true, "1/s", peer,

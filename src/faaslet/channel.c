@@ -368,14 +368,14 @@ uint8_t *channel_result_text(struct channel *channel, uint32_t slot)
     return out_window(channel, slot) + CALL_OUTPUT_BYTES_MAX;
 }
 
-static void wake_node(struct channel *channel)
+void channel_wake_node(struct channel *channel)
 {
     uint64_t one = 1;
     while (write(channel->event_fd, &one, sizeof one) < 0 && errno == EINTR) {
     }
 }
 
-void channel_complete(struct channel *channel, uint32_t slot, const struct channel_result *result)
+bool channel_complete(struct channel *channel, uint32_t slot, const struct channel_result *result)
 {
     struct shared *shared = channel->shared;
     shared->slots[slot].result = *result;
@@ -387,9 +387,7 @@ void channel_complete(struct channel *channel, uint32_t slot, const struct chann
     atomic_store(&shared->completed.tail, tail + 1);
     bool asleep = atomic_load(&shared->completed.head) == tail;
     pthread_mutex_unlock(&channel->lock);
-    if (asleep) {
-        wake_node(channel);
-    }
+    return asleep;
 }
 
 void channel_report(struct channel *channel, const struct channel_report *report)
@@ -403,7 +401,7 @@ void channel_report(struct channel *channel, const struct channel_report *report
             break;
         }
         pthread_mutex_unlock(&channel->lock);
-        wake_node(channel);
+        channel_wake_node(channel);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
     shared->reports[channel->report_tail % CHANNEL_REPORTS] = *report;
@@ -411,6 +409,6 @@ void channel_report(struct channel *channel, const struct channel_report *report
     atomic_store_explicit(&shared->reported.tail, ++channel->report_tail, memory_order_release);
     pthread_mutex_unlock(&channel->lock);
     if (half) {
-        wake_node(channel);
+        channel_wake_node(channel);
     }
 }

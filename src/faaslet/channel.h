@@ -11,7 +11,8 @@
  * Submissions have one writer (the node's loop thread) and many readers; completions and reports
  * have many writers (serialised by a lock in the worker) and one reader. Nobody makes a system call
  * while the other side is awake: executors sleep on `doorbell` (futex) and the node on an eventfd,
- * which is written when the node had seen everything before (see channel_complete).
+ * which is written when the node had seen everything before (see channel_complete): once for a
+ * batch of short calls.
  *
  * The node believes nothing that it reads here: numbers are checked against what it keeps itself
  * about slots that are out, lengths against the windows; text is copied before it is looked at. A
@@ -111,7 +112,11 @@ struct wm_view channel_input_view(struct channel *channel, uint32_t slot, uint32
 struct wm_view channel_request_view(struct channel *channel, uint32_t slot, uint32_t len);
 uint8_t *channel_output(struct channel *channel, uint32_t slot);      /* CALL_OUTPUT_BYTES_MAX */
 uint8_t *channel_result_text(struct channel *channel, uint32_t slot); /* CHANNEL_TEXT_BYTES */
-void channel_complete(struct channel *channel, uint32_t slot, const struct channel_result *result);
+/* True: the node had seen everything before and may sleep, so that the caller owes it a
+ * channel_wake_node: at once, or after more completions that follow soon. */
+WM_MUST_CHECK bool channel_complete(struct channel *channel, uint32_t slot,
+                                    const struct channel_result *result);
+void channel_wake_node(struct channel *channel);
 /* Waits while the ring of reports is full, so that none is lost. */
 void channel_report(struct channel *channel, const struct channel_report *report);
 

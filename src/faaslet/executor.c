@@ -28,6 +28,10 @@
 #define SHORT_CALL_NS INT64_C(1000000)
 /* More work than this in the ring wakes another executor. */
 #define SHARE_NS INT64_C(100000)
+/* While calls of one function wait that take less than this, the node is woken once for so many of
+ * them: a wake-up costs both sides more than such a call does. */
+#define BATCH_NS INT64_C(10000)
+#define BATCH_CALLS 16u
 
 static void futex_wake_all(_Atomic uint32_t *word)
 {
@@ -305,6 +309,29 @@ static void run_call(struct executor *executor, struct faaslet_call *call, uint3
 
 /* --- Calls of the channel --- */
 
+void executor_pay_wake(struct executor *executor)
+{
+    if (atomic_exchange(&executor->owes_wake, false)) {
+        channel_wake_node(executor->executors->config.channel);
+    }
+}
+
+/* After a completion that found the node asleep, or after more of them. */
+static void owe_wake(struct executor *executor, bool asleep)
+{
+    struct channel *channel = executor->executors->config.channel;
+    bool owed = atomic_load_explicit(&executor->owes_wake, memory_order_relaxed);
+    if (!asleep && !owed) {
+        return;
+    }
+    executor->owed_for = owed ? executor->owed_for + 1 : 1;
+    atomic_store(&executor->owes_wake, true);
+    if (executor->owed_for >= BATCH_CALLS || executor->mean_ns > BATCH_NS ||
+        channel_pending(channel) == 0) {
+        executor_pay_wake(executor);
+    }
+}
+
 struct channel_work {
     uint32_t slot;
     int64_t start_ns; /* of the wall clock */
@@ -339,7 +366,7 @@ static void publish_channel(struct executor *executor, struct faaslet_call *call
         result.backtrace_len = put_text(text, call->headers_len + result.message_len,
                                         executor->backtrace, call->backtrace_len);
     }
-    channel_complete(channel, work->slot, &result);
+    owe_wake(executor, channel_complete(channel, work->slot, &result));
 }
 
 static void run_channel(struct executor *executor, uint32_t slot, const struct channel_call *from)
@@ -584,6 +611,7 @@ static int start_thread(struct executors *executors);
 void executor_block_begin(struct executor *executor)
 {
     struct executors *executors = executor->executors;
+    executor_pay_wake(executor);
     uint32_t blocked = atomic_fetch_add(&executors->blocked, 1) + 1;
     if (atomic_load(&executors->thread_count) - blocked < executors->config.ready) {
         pthread_mutex_lock(&executors->lock);
@@ -623,11 +651,17 @@ static void *executor_main(void *arg)
         struct channel_call call;
         struct chained *chained = queue_pop(executors);
         if (chained) {
+            executor_pay_wake(executor);
             run_chained(executor, chained, 0);
         } else if (channel_take(channel, &slot, &call)) {
             share_work(executor);
+            if (call.function != executor->last_function) {
+                executor_pay_wake(executor); /* how long that takes is not known */
+                executor->last_function = call.function;
+            }
             run_channel(executor, slot, &call);
         } else if (!atomic_load(&executors->stopping)) {
+            executor_pay_wake(executor);
             channel_wait(channel, seen);
         }
     }

@@ -35,6 +35,11 @@ struct executor {
      * that were run inside others took in all. */
     int64_t cpu_ns, short_ns, inlined_ns;
     int64_t mean_ns; /* of a call's wall time, lately */
+    /* The node is owed a wake-up for completions, of so many calls; the watchdog gives it where a
+     * call takes longer than was thought. */
+    _Atomic bool owes_wake;
+    uint32_t owed_for;
+    uint32_t last_function; /* that the channel asked for */
     uint64_t calls, chained, inlined;
 };
 
@@ -61,6 +66,8 @@ struct executors {
 
 /* A reference, or NULL. */
 struct function *executors_function(struct executors *executors, uint32_t handle);
+/* Wakes the node if this executor owes it that. Any thread. */
+void executor_pay_wake(struct executor *executor);
 /* names.c: which function of its tenant a call means; a reference. */
 WM_MUST_CHECK int executors_find_name(struct executor *executor, const char *tenant,
                                       const char *name, struct function **out);

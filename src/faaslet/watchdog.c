@@ -57,6 +57,7 @@ static void *watchdog_main(void *arg)
         uint32_t threads = atomic_load(&executors->thread_count);
         for (uint32_t i = 0; i < threads; i++) {
             any = look_at(executors->items[i], now_ns, stopping) || any;
+            executor_pay_wake(executors->items[i]); /* its present call takes long */
         }
         if (stopping) {
             return NULL;

@@ -59,6 +59,7 @@ struct wasm_slot {
     uint32_t hot_count;
     struct wasm_page_run hot[HOT_RUNS_MAX]; /* guest addresses, ascending */
     uint32_t params;                        /* the most of a function of its image */
+    bool proven; /* was bound once: it has all that it needs from the machine */
     bool out;
     bool used;                       /* a call may have run since its stack was wiped */
     struct wasm_slot *newer, *older; /* free slots, by when they were put */
@@ -488,6 +489,7 @@ static int bind(struct wasm_slot *slot, struct wasm_image *image, wasm_resolve_f
         return rc;
     }
     slot->env = resolve_self;
+    slot->proven = true;
     slot->instance->dropped_dirty = true;
     fill_small_state(slot);
     return 0;
@@ -579,27 +581,61 @@ void wasm_pool_free(struct wasm_pool *pool)
     wm_free(pool);
 }
 
+/* A slot that nobody uses, the best for `image`: one of the same image, a new one, the one put
+ * longest ago. */
+static int choose_slot(struct wasm_pool *pool, struct wasm_image *image, struct wasm_slot **out,
+                       struct wm_diag *diag)
+{
+    struct wasm_slot *slot = free_slot_of(pool, image);
+    if (!slot && pool->slot_count < pool->config.slots) {
+        int rc = slot_new(pool, &slot, diag);
+        if (rc == 0) {
+            pool->slots[pool->slot_count++] = *out = slot;
+            return 0;
+        }
+        if (!pool->oldest) {
+            return rc;
+        }
+        pool->config.slots = pool->slot_count; /* see no_room_for */
+    }
+    slot = slot ? slot : pool->oldest;
+    if (!slot) {
+        return wm_diag_set(diag, WM_E_BUSY, "pool: all %u slots are in use", pool->config.slots);
+    }
+    free_list_remove(pool, slot);
+    *out = slot;
+    return 0;
+}
+
+/* The newest slot found no room on this machine (memory, or mappings, of which a process has
+ * vm.max_map_count) while others are idle: from here on the pool does with those. True when it
+ * did. */
+static bool no_room_for(struct wasm_pool *pool, struct wasm_slot *slot)
+{
+    if (slot != pool->slots[pool->slot_count - 1] || slot->proven || !pool->oldest) {
+        return false;
+    }
+    pool->slots[--pool->slot_count] = NULL;
+    pool->config.slots = pool->slot_count;
+    slot_free(slot);
+    return true;
+}
+
 int wasm_pool_take(struct wasm_pool *pool, struct wasm_image *image, wasm_resolve_fn *resolve,
                    void *resolve_self, struct wasm_slot **out, struct wm_diag *diag)
 {
-    struct wasm_slot *slot = free_slot_of(pool, image);
-    bool warm = slot != NULL;
-    if (!slot && pool->slot_count < pool->config.slots) {
-        int rc = slot_new(pool, &slot, diag);
-        if (rc != 0) {
-            return rc;
-        }
-        pool->slots[pool->slot_count++] = slot;
-    } else {
-        slot = slot ? slot : pool->oldest;
-        if (!slot) {
-            return wm_diag_set(diag, WM_E_BUSY, "pool: all %u slots are in use",
-                               pool->config.slots);
-        }
-        free_list_remove(pool, slot);
+    struct wasm_slot *slot;
+    int rc = choose_slot(pool, image, &slot, diag);
+    if (rc != 0) {
+        return rc;
     }
+    bool warm = slot->image == image;
     if (!warm) {
-        int rc = bind(slot, image, resolve, resolve_self, diag);
+        rc = bind(slot, image, resolve, resolve_self, diag);
+        if (rc == -ENOMEM && no_room_for(pool, slot) &&
+            (rc = choose_slot(pool, image, &slot, diag)) == 0) {
+            rc = bind(slot, image, resolve, resolve_self, diag);
+        }
         if (rc != 0) {
             free_list_add(pool, slot);
             return rc;

@@ -53,7 +53,8 @@ WM_MUST_CHECK int wasm_image_read(int fd, const struct wasm_object *object, stru
                                   struct wm_diag *diag);
 
 struct wasm_pool_config {
-    uint32_t slots; /* at most; address space 8 GiB each */
+    uint32_t slots; /* at most; address space 8 GiB and 4 mappings each. Fewer, from then on, where
+                       the machine had no room for another while one was idle */
     enum wasm_reset reset;
     struct wasm_store_limits limits;
     /* A slot no longer uses the resolve_self that it was bound with: it is bound to another image,

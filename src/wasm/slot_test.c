@@ -316,6 +316,44 @@ TEST(every_failing_operation_of_taking_is_survived)
     CHECK_INT(wasm_typeid_count(), ==, 0);
 }
 
+/* Where no new slot can be made, an idle one serves; no failure is the last. */
+TEST(a_machine_without_room_uses_the_slots_that_there_are)
+{
+    struct wasm_image *a = make_image(&module_a, 'A', 16, 0x10);
+    struct wasm_image *b = make_image(&module_b, 'B', 16, 0x20);
+    REQUIRE(a && b);
+    for (uint64_t n = 0, first = 1; wm_fault_next(WM_FAULT_IO, &n); first = 0) {
+        struct wasm_pool *pool = NULL;
+        struct wasm_slot *slot;
+        struct wasm_pool_config config = {.slots = 8};
+        if (wasm_pool_new(&config, &pool, NULL) != 0) {
+            continue;
+        }
+        int rc = wasm_pool_take(pool, a, resolve, NULL, &slot, NULL);
+        if (rc == 0) {
+            wasm_pool_put(pool, slot);
+            struct wm_diag diag = WM_DIAG_INIT;
+            rc = wasm_pool_take(pool, b, resolve, NULL, &slot, &diag);
+            CHECK_STR(rc == 0 ? "" : wm_diag_text(&diag), "");
+            if (rc == 0) {
+                CHECK(is_pristine(wasm_slot_instance(slot), 16, 0x20));
+                wasm_pool_put(pool, slot);
+            }
+        }
+        CHECK(rc == 0 || first || wm_fault_fired(WM_FAULT_IO));
+        for (int again = 0; again < 4; again++) { /* and goes on */
+            struct wasm_image *image = again % 2 ? a : b;
+            REQUIRE(wasm_pool_take(pool, image, resolve, NULL, &slot, NULL) == 0);
+            CHECK(is_pristine(wasm_slot_instance(slot), 16, again % 2 ? 0x10 : 0x20));
+            wasm_pool_put(pool, slot);
+        }
+        wasm_pool_free(pool);
+    }
+    wasm_image_put(a);
+    wasm_image_put(b);
+    CHECK_INT(wasm_typeid_count(), ==, 0);
+}
+
 TEST(a_forked_child_resets_its_own_pages)
 {
     struct wasm_image *a = make_image(&module_a, 'A', 16, 0x21);
@@ -734,6 +772,7 @@ TEST_MAIN(TEST_CASE(reset_by_page_scan_leaves_nothing),
           TEST_CASE(written_pages_are_found_after_they_were_swapped_out),
           TEST_CASE(a_slot_that_the_kernel_does_not_reset_is_bound_anew),
           TEST_CASE(every_failing_operation_of_taking_is_survived),
+          TEST_CASE(a_machine_without_room_uses_the_slots_that_there_are),
           TEST_CASE(a_forked_child_resets_its_own_pages), TEST_CASE(holes_of_an_image_stay_holes),
           TEST_CASE(a_reset_stores_nothing), TEST_CASE(another_image_finds_nothing_on_the_stack),
           TEST_CASE(images_refuse_what_they_cannot_hold), TEST_CASE(image_memory_is_sealed),

@@ -3,12 +3,14 @@
  *     worker FOLDER       with the guests of test/e2e/faaslet, compiled
  *
  * In one order, since the tests share the worker: a bad call must not disturb the next. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/test.h"
 #include "common/worker.h"
+#include "host/file.h"
 
 static const char *folder;
 static struct link *worker;
@@ -123,6 +125,55 @@ TEST(many_at_once)
     }
 }
 
+static void put_call(struct link *link, uint32_t handle, const char *input)
+{
+    struct channel *channel = link_channel(link);
+    uint32_t slot = channel_take_slot(channel);
+    memcpy(channel_input(channel, slot), input, strlen(input));
+    struct channel_call call = {
+        .id = 1, .function = handle, .func_idx = UINT32_MAX, .input_len = (uint32_t)strlen(input)};
+    channel_submit(channel, slot, &call);
+}
+
+/* The node is woken once for a batch of short calls. A call after them that takes long must not
+ * keep their results back: here they are on the one executor that there is. */
+TEST(a_long_call_keeps_no_result_back)
+{
+    struct link_config config = {.executors = 1, .ready = 1, .slots = 4};
+    struct link *shared = worker;
+    struct call_limits limits = {.timeout_ms = 300};
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct channel_result result;
+    struct channel_views views;
+    struct test_result got;
+    uint32_t slot;
+    worker = test_worker_start(&config);
+    REQUIRE(load("echo", "echo", FUNCTION_FAASLET, ECHO, limits, &diag) == 0);
+    for (int i = 0; i < 100; i++) { /* calls of this function are short */
+        CHECK_INT(test_worker_call(worker, ECHO, "warm", &got), ==, CALL_END_OK);
+    }
+    struct channel *channel = link_channel(worker);
+    CHECK_INT(channel_next_completion(channel, &slot, &result, &views), ==, 0);
+    for (int i = 0; i < 8; i++) {
+        put_call(worker, ECHO, i == 7 ? "L" : "short");
+    }
+    channel_ring(channel);
+    int64_t until_ns = host_monotonic_ns() + 150000000; /* the long one takes 300 ms */
+    for (int done = 0; done < 8;) {
+        struct pollfd event = {.fd = link_event_fd(worker), .events = POLLIN};
+        CHECK_INT(poll(&event, 1, 2000), ==, 1);
+        link_event_clear(worker);
+        while (channel_next_completion(channel, &slot, &result, &views) == 1) {
+            CHECK_INT(result.end, ==, done == 7 ? CALL_END_TIMEOUT : CALL_END_OK);
+            CHECK(done == 7 || host_monotonic_ns() < until_ns);
+            channel_free_slot(channel, slot);
+            done++;
+        }
+    }
+    link_close(worker);
+    worker = shared;
+}
+
 TEST(a_large_payload_passes)
 {
     struct test_result got;
@@ -147,6 +198,7 @@ int main(int argc, char **argv)
         TEST_CASE(depth_is_bounded),
         TEST_CASE(secrets_are_there_in_calls),
         TEST_CASE(many_at_once),
+        TEST_CASE(a_long_call_keeps_no_result_back),
         TEST_CASE(a_large_payload_passes),
     };
     if (argc < 2) {
