@@ -69,7 +69,7 @@ static uint32_t submit(uint64_t id)
 
 static void complete(uint32_t slot, struct channel_result result)
 {
-    channel_complete(worker, slot, &result);
+    (void)!channel_complete(worker, slot, &result);
 }
 
 static int next(uint32_t *slot, struct channel_result *result)
