@@ -1,6 +1,7 @@
 /* call_rpc.h: what a worker asks its node about calls (RPC_CALL of rpc.h).
  *
- * Request:  u8 operation, u32 depth, u32 timeout_ms, u64 id, u32 bytes of the name, name, input
+ * Request:  u8 operation, u32 depth, u32 timeout_ms, u64 id, u32 bytes of the tenant, tenant,
+ *           u32 bytes of the name, name, input
  * Reply:    i32 code (0, or one of ours, or a negative errno), u32 handle or end, i32 return code,
  *           u64 id, output
  *
@@ -34,7 +35,7 @@ struct call_rpc_request {
     enum call_rpc_operation operation;
     uint32_t depth, timeout_ms;
     uint64_t id;
-    struct wm_view name, input;
+    struct wm_view tenant, name, input; /* tenant: for AWAIT and FORGET empty */
 };
 
 struct call_rpc_reply {

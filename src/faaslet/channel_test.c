@@ -69,7 +69,9 @@ static uint32_t submit(uint64_t id)
 
 static void complete(uint32_t slot, struct channel_result result)
 {
-    (void)!channel_complete(worker, slot, &result);
+    if (channel_complete(worker, slot, &result)) {
+        channel_wake_node(worker);
+    }
 }
 
 static int next(uint32_t *slot, struct channel_result *result)

@@ -542,6 +542,7 @@ static int chain_remote(struct faaslet_call *call, const char *name, struct wm_v
         .operation = CALL_RPC_CHAIN,
         .depth = call->depth + 1,
         .id = atomic_load(&executors->queued) + executors->config.ready,
+        .tenant = wm_view_str(call->function->tenant),
         .name = wm_view_str(name),
         .input = input,
     };

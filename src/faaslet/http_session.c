@@ -53,9 +53,9 @@ static bool take_string(struct wm_cursor *cursor, struct wm_view *out)
 int http_request_decode(struct wm_view bytes, struct http_request_parts *out)
 {
     struct wm_cursor cursor = wm_cursor_of(bytes);
-    return take_string(&cursor, &out->method) && take_string(&cursor, &out->url) &&
-                   take_string(&cursor, &out->headers) && take_string(&cursor, &out->body) &&
-                   wm_cursor_done(&cursor)
+    return take_string(&cursor, &out->tenant) && take_string(&cursor, &out->method) &&
+                   take_string(&cursor, &out->url) && take_string(&cursor, &out->headers) &&
+                   take_string(&cursor, &out->body) && wm_cursor_done(&cursor)
                ? 0
                : WM_E_MALFORMED;
 }
@@ -121,16 +121,16 @@ static int32_t fetch(struct wasm_caller *caller, struct faaslet_call *call,
     }
     struct wm_view method = wm_view_of(line.ptr, (size_t)(blank - line.ptr));
     struct wm_view url = wm_view_of(blank + 1, line.len - method.len - 1);
-    struct wm_view texts[4] = {method, url, headers, body};
-    uint32_t lens[4];
-    struct iovec parts[8];
-    for (int i = 0; i < 4; i++) {
+    struct wm_view texts[5] = {wm_view_str(call->function->tenant), method, url, headers, body};
+    uint32_t lens[5];
+    struct iovec parts[10];
+    for (int i = 0; i < 5; i++) {
         lens[i] = (uint32_t)texts[i].len;
         parts[2 * i] = (struct iovec){&lens[i], sizeof lens[i]};
         parts[2 * i + 1] = (struct iovec){(void *)(uintptr_t)texts[i].ptr, texts[i].len};
     }
     executor_block_begin(call->executor);
-    int rc = rpc_call(rpc, RPC_HTTP, parts, 8, -1, &reply, &diag);
+    int rc = rpc_call(rpc, RPC_HTTP, parts, 10, -1, &reply, &diag);
     executor_block_end(call->executor);
     return rc == 0 ? keep(session, reply.body) : guest_errno(rc);
 }

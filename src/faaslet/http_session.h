@@ -4,8 +4,8 @@
  * (node/outbound.h); the worker has no way to the network for it. Answers stay until the call ends,
  * at most HTTP_ANSWERS_MAX.
  *
- * Request: method, URL, headers, body, each u32 length and bytes. Reply: i32 code, u32 status,
- * headers and body likewise. Threads: an executor's. */
+ * Request: tenant, method, URL, headers, body, each u32 length and bytes. Reply: i32 code, u32
+ * status, headers and body likewise. Threads: an executor's. */
 #ifndef WM_FAASLET_HTTP_SESSION_H
 #define WM_FAASLET_HTTP_SESSION_H
 
@@ -23,7 +23,7 @@ void http_session_free(struct http_session *session); /* NULL allowed */
 void http_session_end(struct http_session *session);
 
 struct http_request_parts {
-    struct wm_view method, url, headers, body;
+    struct wm_view tenant, method, url, headers, body;
 };
 /* For the node: reads a request as hostile. */
 WM_MUST_CHECK int http_request_decode(struct wm_view bytes, struct http_request_parts *out);

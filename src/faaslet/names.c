@@ -50,9 +50,11 @@ static struct function *loaded_by_name(struct executors *executors, const char *
     return found;
 }
 
-static int ask_node(struct executor *executor, const char *name, uint32_t *handle)
+static int ask_node(struct executor *executor, const char *tenant, const char *name,
+                    uint32_t *handle)
 {
-    struct call_rpc_request request = {.operation = CALL_RPC_RESOLVE, .name = wm_view_str(name)};
+    struct call_rpc_request request = {
+        .operation = CALL_RPC_RESOLVE, .tenant = wm_view_str(tenant), .name = wm_view_str(name)};
     struct call_rpc_reply reply;
     struct wm_diag diag = WM_DIAG_INIT;
     int rc = call_rpc_ask(executor->rpc, &request, &reply, &diag);
@@ -144,7 +146,7 @@ int executors_find_name(struct executor *executor, const char *tenant, const cha
             uint64_t forgotten = executors->names_forgotten;
             pthread_mutex_unlock(&executors->lock);
             executor_block_begin(executor);
-            rc = ask_node(executor, name, &handle);
+            rc = ask_node(executor, tenant, name, &handle);
             pthread_mutex_lock(&executors->lock);
             rc = rc ? rc : wait_for(executor, handle, &found);
             executor_block_end(executor);

@@ -201,7 +201,7 @@ static int serve(struct job *job)
     if (request->op == TIER_OP_SHARE || request->op == TIER_OP_UNSHARE) {
         return serve_region(job);
     }
-    if (job->server->tenant.len > 0 && !wm_view_eq(job->server->tenant, key.tenant)) {
+    if (job->server->serves && !job->server->serves(job->server->self, key.tenant)) {
         return wm_diag_set(diag, WM_E_DENIED, "state: the tenant that was named is another one");
     }
     switch (request->op) {

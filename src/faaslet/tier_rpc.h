@@ -46,7 +46,9 @@ WM_MUST_CHECK int tier_rpc_unshare(struct tier_rpc_client *client, uint32_t id,
 
 struct tier_rpc_server {
     const struct tier *tier;
-    struct wm_view tenant; /* the only one that requests may name; empty: any (another node) */
+    /* Whether requests may name this tenant; NULL: any (another node). Threads: its handler's. */
+    bool (*serves)(void *self, struct wm_view tenant);
+    void *self;
     struct tier_regions *regions; /* NULL: none may be shared */
 };
 

@@ -63,11 +63,16 @@ static void *serve(void *self)
     return NULL;
 }
 
-static bool connect_link(struct link *link, const char *tenant)
+static bool serves(void *self, struct wm_view tenant)
+{
+    return wm_view_eq(wm_view_str(self), tenant);
+}
+
+static bool connect_link(struct link *link, char *tenant)
 {
     int fds[2];
     struct rpc_transport transport;
-    *link = (struct link){.server = {&node.embedded, V(tenant), node.regions}};
+    *link = (struct link){.server = {&node.embedded, tenant ? serves : NULL, tenant, node.regions}};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
         return false;
     }
@@ -111,7 +116,7 @@ static bool start_node(void)
         return false;
     }
     for (unsigned i = 0; i < CONNECTIONS; i++) {
-        if (!connect_link(&node.links[i], "")) {
+        if (!connect_link(&node.links[i], NULL)) {
             return false;
         }
     }
@@ -259,7 +264,7 @@ TEST(another_tenants_keys_are_out_of_reach)
     struct wm_diag diag = WM_DIAG_INIT;
     struct tier_key own = {V("mallory"), V("k")}, foreign = {V("tenant"), V("k")};
     (void)tier();
-    REQUIRE(connect_link(&link, "mallory"));
+    REQUIRE(connect_link(&link, (char[]){"mallory"}));
     CHECK_INT(link.tier.ops->create(link.tier.self, own, 10, NULL), ==, 0);
     CHECK_INT(node.embedded.ops->create(node.embedded.self, foreign, 10, NULL), ==, 0);
     CHECK_INT(link.tier.ops->size(link.tier.self, foreign, &bytes, &diag), ==, WM_E_DENIED);
@@ -337,7 +342,7 @@ TEST(requests_out_of_form_end_the_connection)
         default: head[60] = 1; break;
         }
         (void)tier();
-        REQUIRE(connect_link(&link, ""));
+        REQUIRE(connect_link(&link, NULL));
         struct iovec part = {head, len};
         CHECK_INT(rpc_call(link.rpc, RPC_TIER, &part, 1, -1, &answer, NULL), ==, -EPIPE);
         CHECK_INT(disconnect(&link), ==, WM_E_MALFORMED);
@@ -353,7 +358,7 @@ TEST(failures_of_the_client_are_errors)
             struct link link;
             uint8_t read[4] = "";
             struct tier_range range = {0, 4, (uint8_t *)"data"};
-            REQUIRE(connect_link(&link, ""));
+            REQUIRE(connect_link(&link, NULL));
             int fd = sealed_memfd(4096, F_SEAL_SHRINK);
             wm_fault_arm((enum wm_fault_kind)kind, n);
             int err = link.tier.ops->write(link.tier.self, KEY("faulty"), 4, &range, 1, 0, NULL);

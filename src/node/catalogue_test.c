@@ -318,7 +318,8 @@ TEST(rules_of_names_and_limits)
     CHECK_STR(kept->trust_class, "q");
     CHECK_INT(kept->quota.calls_running, ==, 256);
     CHECK_INT(make_version("q", "f", 60, &number), ==, 0);
-    CHECK_INT(make_version("q", "g", 60, &number), ==, WM_E_LIMIT);
+    CHECK_INT(make_version("q", "g", 60, &number), ==, 0); /* the same file: once */
+    CHECK_INT(make_version("q", "g", 61, &number), ==, WM_E_LIMIT);
     CHECK_INT(make_version("nobody", "g", 60, &number), ==, WM_E_NOT_FOUND);
     CHECK_INT(NOW(catalogue_set_env(catalogue, "q", "f", bad_env, NULL, 0, out, &diag)), ==,
               WM_E_USAGE);

@@ -54,12 +54,19 @@ struct placed {
     uint8_t input[];
 };
 
+/* A tenant that the worker's requests may name: one whose functions it has been sent. */
+struct admitted {
+    struct admitted *next;
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
+};
+
 struct service {
     _Atomic uint32_t refs;
     struct node *node;
     struct workers *workers;
     struct mailbox *mailbox;
-    char tenant[CATALOGUE_NAME_BYTES_MAX + 1];
+    pthread_mutex_t lock; /* of: */
+    struct admitted *admitted;
     int epoll_fd, stop_fd[2];
     int sockets[EXECUTORS_MAX + 1]; /* copies, for shutting down; -1: not served */
     int waiting[EXECUTORS_MAX + 1]; /* streams on which no request has come; the watching thread's,
@@ -81,6 +88,7 @@ struct asking {
     struct mailbox_call call;
     struct service *service;
     const struct call_rpc_request *request;
+    const char *tenant; /* admitted; NULL with AWAIT and FORGET */
     struct call_rpc_reply reply;
     uint8_t *output; /* given to the thread with an AWAIT */
 };
@@ -101,12 +109,52 @@ static void put_service(struct service *service)
             close(service->waiting[i]);
         }
     }
+    while (service->admitted) {
+        struct admitted *next = service->admitted->next;
+        wm_free(service->admitted);
+        service->admitted = next;
+    }
+    pthread_mutex_destroy(&service->lock);
     tier_regions_free(service->regions);
     close(service->epoll_fd);
     close(service->stop_fd[0]);
     close(service->stop_fd[1]);
     wm_free(service);
     atomic_fetch_sub(&service_count, 1);
+}
+
+/* NULL: requests may not speak for it. What is returned stays as long as the service. */
+static const char *find_admitted(struct service *service, struct wm_view tenant)
+{
+    pthread_mutex_lock(&service->lock);
+    const struct admitted *at = service->admitted;
+    while (at && !wm_view_eq(wm_view_str(at->tenant), tenant)) {
+        at = at->next;
+    }
+    pthread_mutex_unlock(&service->lock);
+    return at ? at->tenant : NULL;
+}
+
+static bool serves(void *self, struct wm_view tenant)
+{
+    return find_admitted(self, tenant) != NULL;
+}
+
+int service_admit(struct service *service, const char *tenant)
+{
+    if (find_admitted(service, wm_view_str(tenant))) {
+        return 0;
+    }
+    struct admitted *admitted = wm_alloc_zero(1, sizeof *admitted);
+    if (!admitted) {
+        return -ENOMEM;
+    }
+    snprintf(admitted->tenant, sizeof admitted->tenant, "%s", tenant);
+    pthread_mutex_lock(&service->lock);
+    admitted->next = service->admitted;
+    service->admitted = admitted;
+    pthread_mutex_unlock(&service->lock);
+    return 0;
 }
 
 /* --- On the loop --- */
@@ -188,7 +236,7 @@ static void do_resolve(struct asking *asking)
            asking->request->name.len);
     name[asking->request->name.len] = 0;
     struct function_version *version =
-        catalogue_find(service->node->catalogue, service->tenant, name);
+        catalogue_find(service->node->catalogue, asking->tenant, name);
     asking->reply.code = WM_E_NOT_FOUND;
     if (version) {
         asking->reply.code = workers_ensure(service->workers, version, &asking->reply.value);
@@ -204,7 +252,7 @@ static void do_chain(struct asking *asking)
     char name[CALL_RPC_NAME_BYTES_MAX + 1];
     snprintf(name, sizeof name, "%.*s", (int)request->name.len, (const char *)request->name.ptr);
     struct function_version *version =
-        catalogue_find(service->node->catalogue, service->tenant, name);
+        catalogue_find(service->node->catalogue, asking->tenant, name);
     if (!version) {
         asking->reply.code = WM_E_NOT_FOUND;
         mailbox_done(&asking->call);
@@ -221,7 +269,7 @@ static void do_chain(struct asking *asking)
             memcpy(placed->input, request->input.ptr, request->input.len);
         }
         struct call_request call = {
-            .tenant = service->tenant,
+            .tenant = asking->tenant,
             .function = placed->name,
             .input = wm_view_of(placed->input, request->input.len),
             .timeout_ms = request->timeout_ms,
@@ -327,7 +375,13 @@ static int serve_call(struct service *service, struct rpc_request *request)
     if (rc != 0) {
         return rc;
     }
-    struct asking asking = {.service = service, .request = &asked};
+    struct asking asking = {
+        .service = service, .request = &asked, .tenant = find_admitted(service, asked.tenant)};
+    if (!asking.tenant &&
+        (asked.operation == CALL_RPC_RESOLVE || asked.operation == CALL_RPC_CHAIN)) {
+        asking.reply.code = WM_E_DENIED;
+        return call_rpc_answer(request, &asking.reply);
+    }
     if (!mailbox_call(service->mailbox, &asking.call, on_loop, &asking)) {
         return -ESHUTDOWN;
     }
@@ -339,6 +393,7 @@ static int serve_call(struct service *service, struct rpc_request *request)
 struct allow_copy {
     struct mailbox_call call;
     struct service *service;
+    const char *tenant;
     char **list; /* NULL-terminated; NULL: no memory */
 };
 
@@ -346,8 +401,7 @@ struct allow_copy {
 static void copy_allow(void *self)
 {
     struct allow_copy *copy = self;
-    const struct tenant *tenant =
-        catalogue_tenant(copy->service->node->catalogue, copy->service->tenant);
+    const struct tenant *tenant = catalogue_tenant(copy->service->node->catalogue, copy->tenant);
     char **from = tenant ? tenant->allow : NULL;
     size_t count = 0;
     while (from && from[count]) {
@@ -386,6 +440,11 @@ static int serve_http(struct service *service, struct rpc_request *request)
     if (rc != 0) {
         return rc;
     }
+    allow.tenant = find_admitted(service, parts.tenant);
+    if (!allow.tenant) {
+        return http_request_answer(request, WM_E_DENIED, 0, wm_view_of(NULL, 0),
+                                   wm_view_of(NULL, 0));
+    }
     if (!mailbox_call(service->mailbox, &allow.call, copy_allow, &allow)) {
         return -ESHUTDOWN;
     }
@@ -419,7 +478,8 @@ static int handle(void *self, struct rpc_request *request)
     switch (request->service) {
     case RPC_TIER: {
         struct tier_rpc_server server = {.tier = service->node->tier,
-                                         .tenant = wm_view_str(service->tenant),
+                                         .serves = serves,
+                                         .self = service,
                                          .regions = service->regions};
         return service->node->tier ? tier_rpc_handle(&server, request) : WM_E_UNSUPPORTED;
     }
@@ -499,7 +559,7 @@ static void *watch_streams(void *arg)
 }
 
 int service_start(struct node *node, struct workers *workers, struct mailbox *mailbox,
-                  const char *tenant, struct link *link, struct service **out, struct wm_diag *diag)
+                  struct link *link, struct service **out, struct wm_diag *diag)
 {
     struct service *service = wm_alloc_zero(1, sizeof *service);
     if (!service) {
@@ -508,7 +568,7 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
     service->node = node;
     service->workers = workers;
     service->mailbox = mailbox;
-    snprintf(service->tenant, sizeof service->tenant, "%s", tenant);
+    pthread_mutex_init(&service->lock, NULL);
     atomic_init(&service->refs, 2); /* the loop's, and the watching thread's */
     errno = 0;
     service->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

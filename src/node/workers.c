@@ -98,7 +98,7 @@ struct worker {
     int64_t answered_ns; /* to a load or a snapshot */
     int64_t moved_ns;    /* when the last result came, or a call was given to an idle worker */
     uv_poll_t control, event;
-    char tenant[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose quota its place has */
+    char tenant[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose quota its place has; "": several share it */
     int handles_open;                          /* of libuv */
     uint32_t next_handle, out_count;
     uint64_t call_prefix; /* of the ids that it gives */
@@ -112,8 +112,8 @@ struct class
 {
     struct class *next;
     struct worker *worker;
-    int64_t pause_ns, again_ns; /* after deaths: not before again_ns */
-    char name[CATALOGUE_NAME_BYTES_MAX + 1];
+    int64_t pause_ns, again_ns;              /* after deaths: not before again_ns */
+    char name[CATALOGUE_NAME_BYTES_MAX + 2]; /* class_of */
 };
 
 struct workers {
@@ -629,7 +629,8 @@ static struct loaded *get_loaded(struct worker *worker, struct function_version 
         return loaded;
     }
     loaded = wm_alloc_zero(1, sizeof *loaded);
-    if (!loaded) {
+    if (!loaded || service_admit(worker->service, version->tenant) != 0) {
+        wm_free(loaded);
         return NULL;
     }
     loaded->workers = worker->workers;
@@ -760,6 +761,23 @@ static struct class *get_class(struct workers *workers, const char *name)
     return class;
 }
 
+/* Whether its functions run beside those of other tenants. */
+static bool is_shared(const struct tenant *tenant)
+{
+    return tenant->trust_class[0] && strcmp(tenant->trust_class, tenant->name) != 0;
+}
+
+/* A class that is shared is never that of the tenant which happens to have its name: no tenant's
+ * name begins with a line. */
+static struct class *class_of(struct workers *workers, const struct tenant *tenant)
+{
+    char name[CATALOGUE_NAME_BYTES_MAX + 2];
+    bool shared = is_shared(tenant);
+    snprintf(name, sizeof name, "%s%s", shared ? "_" : "",
+             shared ? tenant->trust_class : tenant->name);
+    return get_class(workers, name);
+}
+
 static int spawned(void *self, int pid, struct wm_diag *diag)
 {
     return sandbox_enter(self, pid, diag);
@@ -770,6 +788,13 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
 {
     const struct node *node = workers->node;
     char files[PATH_MAX];
+    /* Files, network and quota of a process are those of one tenant. Where several share it, it has
+     * neither files nor network, and the quota of a tenant for whom nothing was set. */
+    static const struct tenant nobody;
+    bool shared = is_shared(tenant);
+    if (shared) {
+        tenant = &nobody;
+    }
     int rc = sandbox_take(workers->sandbox, worker->class->name, tenant, &worker->place, diag);
     if (rc != 0) {
         return rc;
@@ -777,7 +802,7 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
     snprintf(files, sizeof files, "%s/%s/%s", node->config->data, NODE_FILES, tenant->name);
     /* Calls see the files that come later, too. Without Landlock a worker of a tenant that has none
      * is better off: no call that takes a path is allowed to it. */
-    if (host_confine_has_landlock()) {
+    if (!shared && host_confine_has_landlock()) {
         (void)mkdir(files, 0700);
     }
     worker->call_prefix = workers->next_prefix++ << CALL_PREFIX_SHIFT;
@@ -786,7 +811,7 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
         .ready = node->config->threads,
         .slots = SLOTS_EACH,
         .call_prefix = worker->call_prefix,
-        .files = access(files, R_OK | X_OK) == 0 ? files : NULL,
+        .files = !shared && access(files, R_OK | X_OK) == 0 ? files : NULL,
         .netns_fd = sandbox_netns(worker->place),
         .sockets = sandbox_connects(worker->place),
         .share = node->config->peers.count > 1,
@@ -796,8 +821,8 @@ static int start_link(struct workers *workers, struct worker *worker, const stru
     };
     rc = link_open(&config, &worker->link, diag);
     if (rc == 0) {
-        rc = service_start(workers->node, workers, workers->mailbox, tenant->name, worker->link,
-                           &worker->service, diag);
+        rc = service_start(workers->node, workers, workers->mailbox, worker->link, &worker->service,
+                           diag);
     }
     return rc;
 }
@@ -813,7 +838,7 @@ static struct worker *start_worker(struct workers *workers, struct class *class,
     worker->workers = workers;
     worker->class = class;
     list_init(&worker->queue);
-    snprintf(worker->tenant, sizeof worker->tenant, "%s", tenant->name);
+    snprintf(worker->tenant, sizeof worker->tenant, "%s", is_shared(tenant) ? "" : tenant->name);
     int rc = start_link(workers, worker, tenant, diag);
     if (rc == 0) {
         rc = uv_poll_init(workers->node->loop, &worker->control, link_control_fd(worker->link));
@@ -854,9 +879,7 @@ static struct worker *worker_of(struct workers *workers, const char *tenant_name
         wm_diag_set(diag, WM_E_NOT_FOUND, "tenant %s: there is none", tenant_name);
         return NULL;
     }
-    /* Not tenant->trust_class: state, chained calls, outbound HTTP, files and allow-list of a
-     * process are those of one tenant (service.h, link.h). */
-    struct class *class = get_class(workers, tenant->name);
+    struct class *class = class_of(workers, tenant);
     if (!class) {
         wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
         return NULL;
@@ -930,8 +953,10 @@ int workers_ensure(struct workers *workers, struct function_version *version, ui
 
 void workers_forget_names(struct workers *workers, const char *tenant)
 {
+    const struct tenant *found = catalogue_tenant(workers->node->catalogue, tenant);
+    const struct class *class = found ? class_of(workers, found) : NULL;
     for (struct worker *worker = workers->list; worker; worker = worker->next) {
-        if (worker->ready && strcmp(worker->class->name, tenant) == 0) {
+        if (worker->ready && worker->class == class) {
             struct control_message *message = wm_alloc_zero(1, sizeof *message);
             if (message) {
                 message->kind = CONTROL_FORGET;

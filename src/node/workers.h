@@ -1,8 +1,10 @@
 /* workers.h: the node's worker processes, one for each trust class, and the functions in them.
  *
- * Every tenant is a class of its own, also where several were given one name of a trust class: what
- * a worker asks of its node is answered for one tenant, so two of them in one process would have
- * each other's functions, allow-list and files.
+ * A tenant is a class of its own unless it was given the name of one that it shares. What a worker
+ * asks of its node speaks for the tenant of the call (service.h); files, network and the quota of a
+ * process are no call's own, so a class that several share has neither files nor sockets, and the
+ * quota of a tenant for whom nothing was set. A tenant's functions that are loaded stay where they
+ * are when its class is changed.
  *
  * A worker is started by the first call of its class, put into the class's control group and
  * network namespace, and ends when nothing was called for a while. A function is loaded into it by

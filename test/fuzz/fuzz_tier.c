@@ -229,6 +229,12 @@ static int handle(void *self, struct rpc_request *request)
     return tier_rpc_handle(self, request);
 }
 
+static bool serves(void *self, struct wm_view tenant)
+{
+    (void)self;
+    return wm_view_eq(wm_view_str("t"), tenant);
+}
+
 static void requests(struct stream *stream, bool any_tenant)
 {
     struct tier_regions *regions;
@@ -242,8 +248,7 @@ static void requests(struct stream *stream, bool any_tenant)
         abort();
     }
     close(fd);
-    struct tier_rpc_server server = {&touching, any_tenant ? wm_view_str("") : wm_view_str("t"),
-                                     regions};
+    struct tier_rpc_server server = {&touching, any_tenant ? NULL : serves, NULL, regions};
     (void)!rpc_serve(&transport, handle, &server, NULL);
     tier_regions_free(regions); /* asserts that nothing was left in use */
 }
