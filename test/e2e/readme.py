@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""readme.py BUILD: the commands of README.md, in their order, as a reader would type them (TAP).
+"""readme.py BUILD: the commands of README.md, in their order, and those of doc/api.md, as a reader would type them (TAP).
 
 All blocks marked `sh` below "Your first program" and "Functions" run in one shell, in an empty folder in which
 `build` is BUILD; 127.0.0.1:8300 becomes a free port. What a block prints must hold what is listed here. Nothing
@@ -8,7 +8,8 @@ is left: the section ends the node that it started.
 import os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile
 
 BUILD = os.path.abspath(sys.argv[1])
-PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "README.md"
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PAGE = ROOT / "README.md"
 SECTIONS = ["Your first program", "Functions"]
 # Words of a block -> what it prints, as patterns.
 SAYS = {
@@ -21,6 +22,7 @@ SAYS = {
     "--receipt": [r"^hello, later$", r"^hello, you$", r"^genuine: ", r"^function +greet$"],
     "status $?": [r"returned 1", r"^status 1$", r"nobody to greet"],
     "--memory 16m": [r"version 2 is there", r"^greet +1 "],
+    "unix-socket": [r'"name": ?"hello"', r"hello, world$", r'"id": ?"', r'"copies/hello"'],
     "node drain": [r"no call runs any more"],
 }
 
@@ -35,6 +37,32 @@ def blocks(page):
             yield title, block
 
 
+def api_commands():
+    """doc/api.md's, for the node of the README's section, before that ends it."""
+    block = re.search(r"^```sh\n(.*?)^```", (ROOT / "doc/api.md").read_text(), re.S | re.M).group(1)
+    return 'TOKEN=$(cat invoke.token)\n' + block + "\n"
+
+
+def routes_differ():
+    """Each route of the node's table has a row in doc/api.md, and the other way round."""
+    def plain(path):
+        path = re.sub(r"\?.*", "", path)
+        return re.sub(r"\{[^}]*\}|\b[A-Z]+\b", "*", path)
+
+    table = {(m, plain(p)) for m, p in re.findall(r'^    \{"([A-Z*]+)", "(/[^"]*)"', (ROOT / "src/node/api.c").read_text(), re.M)}
+    page = set()
+    for cell in re.findall(r"^\| (`.*?) \| ", (ROOT / "doc/api.md").read_text(), re.M):
+        path = ""
+        for words in re.findall(r"`([^`]*)`", cell): # "GET /a", "GET", "DELETE /b": a method alone is for the path before it
+            method, _, new = words.partition(" ")
+            path = plain(new) if new else path
+            page.add((method, path))
+        if "`POST`, `GET /" in cell: # ... or for the one that follows
+            page.discard(("POST", ""))
+            page.add(("POST", plain(re.search(r"`GET (\S+)`", cell).group(1))))
+    return [f"not in doc/api.md: {m} {p}" for m, p in sorted(table - page)] + [f"only in doc/api.md: {m} {p}" for m, p in sorted(page - table)]
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -45,6 +73,8 @@ def main():
     found = list(blocks(PAGE.read_text()))
     results = [("both sections have blocks", [f"no section {t}" for t, b in found if b is None])]
     found = [(t, b) for t, b in found if b]
+    last = next(i for i, (_, b) in enumerate(found) if "node drain" in b)
+    found.insert(last, ("doc/api.md", api_commands()))
     folder = tempfile.mkdtemp(prefix=f"readme-{os.getpid()}-")
     os.symlink(BUILD, os.path.join(folder, "build"))
     mark = f"--readme-{os.getpid()}-"
@@ -79,6 +109,7 @@ def main():
         results.append((f"{title}: {first[:60].replace('#', '')}", problems))
     results.append(("each expectation has its block", [f"no block with {w!r}" for w in SAYS if w not in used]))
     results.append(("nothing is left running", survivors))
+    results.append(("doc/api.md has the node's routes", routes_differ()))
     shutil.rmtree(folder, ignore_errors=True)
     print(f"1..{len(results)}")
     for number, (name, problems) in enumerate(results, 1):
