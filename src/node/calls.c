@@ -17,6 +17,7 @@
 #include "crypto/hash.h"
 #include "host/file.h"
 #include "node/calls_internal.h"
+#include "node/http.h"
 #include "node/log.h"
 #include "node/map.h"
 #include "node/outbound.h"
@@ -548,6 +549,7 @@ void node_calls_close(struct node *node)
         return;
     }
     calls->draining = true;
+    node->hooks = (struct node_hooks){0};
     for (struct entry *entry = calls->all; entry; entry = entry->next) {
         entry->cancelled = true; /* none is run again */
     }
@@ -565,6 +567,13 @@ void node_calls_close(struct node *node)
     }
     workers_close(calls->workers); /* ends all that run */
     WM_ASSERT(!calls->all);
+    if (calls->cluster) {
+        cluster_wait(calls->cluster);
+    }
+    /* Requests for state that are under way in other threads use the global tier. */
+    while (node->http && http_running(node->http)) {
+        (void)uv_run(node->loop, UV_RUN_ONCE);
+    }
     global_close(node, calls->global);
     cluster_close(calls->cluster);
     calls_records_close(calls);

@@ -26,6 +26,7 @@
 #include "faaslet/tier_rpc.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
+#include "node/global.h"
 #include "node/metrics.h"
 #include "node/outbound.h"
 #include "node/workers.h"
@@ -448,6 +449,7 @@ int service_start(struct node *node, struct workers *workers, struct mailbox *ma
     service->workers = workers;
     service->mailbox = mailbox;
     snprintf(service->tenant, sizeof service->tenant, "%s", tenant);
+    global_note_tenant(node, tenant);
     atomic_init(&service->refs, 2); /* the loop's, and the watching thread's */
     errno = 0;
     service->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
