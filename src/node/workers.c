@@ -101,6 +101,8 @@ struct worker {
     struct snapshot *snapshots;
     struct call_list queue;
     struct worker_call *out[CHANNEL_SLOTS];
+    struct worker_call *kept[CHANNEL_SLOTS]; /* ended; their views are still looked at */
+    uint32_t kept_count;
 };
 
 struct class
@@ -162,7 +164,7 @@ static void end_call(struct worker_call *call, enum call_end end, const char *te
     struct channel_result result = {.end = end};
     struct channel_views views = {.message = wm_view_str(text)};
     call->worker = NULL;
-    call->done(call, &result, &views);
+    (void)call->done(call, &result, &views);
 }
 
 static void end_list(struct workers *workers, struct call_list *list, enum call_end end,
@@ -264,6 +266,13 @@ static void bury(struct worker *worker, const char *why)
     }
     struct snapshot *snapshots = worker->snapshots;
     worker->snapshots = NULL;
+    for (uint32_t i = 0; i < CHANNEL_SLOTS && worker->kept_count != 0; i++) {
+        if ((call = worker->kept[i])) {
+            worker->kept[i] = NULL;
+            worker->kept_count--;
+            call->hurry(call);
+        }
+    }
     service_stop(worker->service); /* its threads end with the sockets */
     link_close(worker->link);
     worker->link = NULL;
@@ -379,6 +388,26 @@ static void take_reports(struct worker *worker)
     worker->again = worker->again || left == 0;
 }
 
+/* It goes to the next call that waits for one. */
+static void free_slot(struct worker *worker, uint32_t slot)
+{
+    struct channel *channel = link_channel(worker->link);
+    channel_free_slot(channel, slot);
+    struct worker_call *next = list_pop(&worker->queue);
+    if (next) {
+        worker->workers->stats.calls_waiting--;
+        submit(worker, next, channel_take_slot(channel));
+    }
+}
+
+void workers_release(struct worker *worker, uint32_t slot)
+{
+    WM_ASSERT(worker->kept[slot]);
+    worker->kept[slot] = NULL;
+    worker->kept_count--;
+    free_slot(worker, slot);
+}
+
 static void take_completions(struct worker *worker)
 {
     struct workers *workers = worker->workers;
@@ -394,15 +423,11 @@ static void take_completions(struct worker *worker)
         worker->out[slot] = NULL;
         worker->out_count--;
         workers->stats.calls_out--;
-        call->worker = NULL;
-        call->done(call, &result, &views);
-        struct worker_call *next = list_pop(&worker->queue);
-        if (next) {
-            channel_free_slot(channel, slot);
-            workers->stats.calls_waiting--;
-            submit(worker, next, channel_take_slot(channel));
+        if (call->done(call, &result, &views)) {
+            worker->kept[slot] = call;
+            worker->kept_count++;
         } else {
-            channel_free_slot(channel, slot);
+            free_slot(worker, slot);
         }
     }
     worker->moved_ns = left < CHANNEL_SLOTS ? host_monotonic_ns() : worker->moved_ns;
@@ -842,8 +867,9 @@ static struct worker *worker_of(struct workers *workers, const char *tenant_name
         wm_diag_set(diag, WM_E_NOT_FOUND, "tenant %s: there is none", tenant_name);
         return NULL;
     }
-    struct class *class =
-        get_class(workers, tenant->trust_class[0] ? tenant->trust_class : tenant->name);
+    /* Also of tenants that trust each other each has processes of its own: what a worker asks its
+     * node for (names, state, hosts) is answered for one tenant, whatever it says. */
+    struct class *class = get_class(workers, tenant->name);
     if (!class) {
         wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
         return NULL;
@@ -917,10 +943,8 @@ int workers_ensure(struct workers *workers, struct function_version *version, ui
 
 void workers_forget_names(struct workers *workers, const char *tenant)
 {
-    const struct tenant *found = catalogue_tenant(workers->node->catalogue, tenant);
-    const char *name = found && found->trust_class[0] ? found->trust_class : tenant;
     for (struct worker *worker = workers->list; worker; worker = worker->next) {
-        if (worker->ready && strcmp(worker->class->name, name) == 0) {
+        if (worker->ready && strcmp(worker->class->name, tenant) == 0) {
             struct control_message *message = wm_alloc_zero(1, sizeof *message);
             if (message) {
                 message->kind = CONTROL_FORGET;
@@ -1093,8 +1117,8 @@ static bool is_idle(const struct worker *worker, int64_t now_ns)
             return false;
         }
     }
-    return worker->ready && worker->out_count == 0 && !worker->queue.first && !worker->snapshots &&
-           now_ns - worker->used_ns > IDLE_NS;
+    return worker->ready && worker->out_count == 0 && worker->kept_count == 0 &&
+           !worker->queue.first && !worker->snapshots && now_ns - worker->used_ns > IDLE_NS;
 }
 
 static void on_sweep(uv_timer_t *timer)

@@ -33,6 +33,13 @@ FAASLET_MAIN
     return faaslet_state_dirty("k", 1, 0, 40000) == 0 && faaslet_state_push("k", 1, 0, 0) == 0 ? 0 : 3;
 }
 """
+ECHO = """#include <faaslet.h>
+static char bytes[6 << 20];
+FAASLET_MAIN
+{
+    return faaslet_output(bytes, faaslet_input(bytes, sizeof bytes));
+}
+"""
 node = Node(BUILD)
 source = pathlib.Path(node.folder, "sleeper.c")
 source.write_text(SLEEPER)
@@ -147,6 +154,36 @@ def one_that_does_not_read():
     check("and has got everything when it reads again", same(answers, [(200, b"slept 1")] * len(names)))
 
 
+def large_calls():
+    """Their digests are made piece by piece; calls beside them are not held up, and nobody's is lost."""
+    echo = pathlib.Path(node.folder, "large.c")
+    echo.write_text(ECHO)
+    result = node.fn("put", str(echo), "--tenant", "two")
+    check("large is put", result.failed())
+    body, wrong, records, threads = os.urandom(5 << 20), [], set(), []
+
+    def one():
+        status, got, headers = node.request("POST", "/v1/call/large?tenant=two", body)
+        records.add(headers.get("Wardmote-Record"))
+        if status != 200 or got != body:
+            wrong.append((status, len(got)))
+
+    for _ in range(12):
+        threads.append(threading.Thread(target=one))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(60)
+    check("large calls come back whole, each with a record of its own", same(wrong, []), same(len(records), 12))
+    answers = []
+    thread = threading.Thread(target=one)
+    thread.start()
+    time.sleep(0.02)
+    kill_all()
+    thread.join(60)
+    call("other", "two", 1, answers)
+    check("a worker that dies while its results are looked at", same(answers, [(200, b"slept 1")]), alive())
+
+
 def state_has_a_quota():
     """40,000 bytes of state."""
     writer = pathlib.Path(node.folder, "writer.c")
@@ -180,6 +217,7 @@ workers_are_given_nothing_of_others()
 node.request("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1000}}), {"Content-Type": "application/json"})
 one_that_does_not_read()
 state_has_a_quota()
+large_calls()
 check("the node ends in order", same(node.stop(), 0), *[f"the log: {node.said()}"] if "ERROR" in node.said() else [])
 node.close()
 finish()
