@@ -17,6 +17,7 @@
 #include "crypto/hash.h"
 #include "host/file.h"
 #include "node/calls_internal.h"
+#include "node/http.h"
 #include "node/log.h"
 #include "node/map.h"
 #include "node/metrics.h"
@@ -171,40 +172,65 @@ static bool has_output(enum call_end end)
     return end == CALL_END_OK || end == CALL_END_FAILED;
 }
 
-static void record(struct entry *entry, const struct channel_result *from, struct wm_view output,
-                   struct call_result *result)
+/* --- Ended calls --- */
+
+/* The record's digests of what went in and what came out. Where that is more than a little, the
+ * loop does it piece by piece, between everything else, and the result is given after it. */
+struct hashing {
+    struct hashing *next;
+    struct entry *entry;
+    struct channel_result from;
+    struct call_result result;
+    struct wm_view left[2]; /* of input, output */
+    struct wm_sha256 hashes[2];
+    char message[FAASLET_TEXT_BYTES];
+};
+
+#define HASH_AT_ONCE_BYTES (UINT32_C(64) << 10) /* about 50 us */
+
+/* False: there is more to do. */
+static bool hash_more(struct hashing *hashing, size_t most)
 {
-    struct node_calls *calls = entry->calls;
-    const struct function_version *version = entry->work.version;
-    uint8_t input_sha256[WM_SHA256_BYTES], output_sha256[WM_SHA256_BYTES];
-    wm_sha256_once(entry->work.input, input_sha256);
-    if (has_output(result->end)) {
-        wm_sha256_once(output, output_sha256);
+    for (int i = 0; i < 2; i++) {
+        struct wm_view *left = &hashing->left[i];
+        size_t len = left->len < most ? left->len : most;
+        if (len != 0) {
+            wm_sha256_add(&hashing->hashes[i], wm_view_of(left->ptr, len));
+            *left = wm_view_of(left->ptr + len, left->len - len);
+            most -= len;
+        }
+        if (left->len != 0) {
+            return false;
+        }
     }
-    calls_record(calls, entry->work.id, version, input_sha256,
-                 has_output(result->end) ? output_sha256 : NULL, entry->work.input.len, output.len,
-                 from, result->end, &result->record_second, &result->record_index);
+    return true;
 }
 
-static void work_done(struct worker_call *work, const struct channel_result *from,
-                      const struct channel_views *views)
+/* Records it and tells. */
+static void conclude(struct hashing *hashing)
 {
-    struct entry *entry = WM_CONTAINER_OF(work, struct entry, work);
+    struct entry *entry = hashing->entry;
     struct node_calls *calls = entry->calls;
     struct share *share = entry->share;
-    char message[FAASLET_TEXT_BYTES];
+    struct call_result *result = &hashing->result;
+    uint8_t input_sha256[WM_SHA256_BYTES], output_sha256[WM_SHA256_BYTES];
+    wm_sha256_end(&hashing->hashes[0], input_sha256);
+    wm_sha256_end(&hashing->hashes[1], output_sha256);
+    calls_record(calls, entry->work.id, entry->work.version, input_sha256,
+                 has_output(result->end) ? output_sha256 : NULL, entry->work.input.len,
+                 result->output.len, &hashing->from, result->end, &result->record_second,
+                 &result->record_index);
     stop_running(entry);
-    if (calls->cluster) {
-        cluster_ended(calls->cluster, &entry->ticket, from->usage.wall_ns,
-                      from->end == CALL_END_WORKER_DIED);
-    }
-    if (from->end == CALL_END_WORKER_DIED && work->version->idempotent && !entry->cancelled &&
-        entry->retries++ < RETRIES_MAX) {
-        calls->stats.retried++;
-        run(entry);
-        return;
-    }
-    struct call_result result = {
+    finish(entry, result);
+    start_next(share);
+    check_drained(calls);
+}
+
+static void begin_hashing(struct hashing *hashing, struct entry *entry,
+                          const struct channel_result *from, const struct channel_views *views)
+{
+    *hashing = (struct hashing){.entry = entry, .from = *from};
+    hashing->result = (struct call_result){
         .end = entry->cancelled && !has_output((enum call_end)from->end) ? CALL_END_CANCELLED
                                                                          : (enum call_end)from->end,
         .return_code = from->return_code,
@@ -218,13 +244,90 @@ static void work_done(struct worker_call *work, const struct channel_result *fro
         .retry_after_ms = from->end == CALL_END_OVERLOADED ? RETRY_MS : 0,
     };
     if (views->message.len != 0) {
-        copy_text(message, sizeof message, views->message);
-        result.message = message;
+        copy_text(hashing->message, sizeof hashing->message, views->message);
+        hashing->result.message = hashing->message;
     }
-    record(entry, from, views->output, &result);
-    finish(entry, &result);
-    start_next(share);
-    check_drained(calls);
+    hashing->left[0] = entry->work.input;
+    hashing->left[1] = has_output(hashing->result.end) ? views->output : wm_view_of(NULL, 0);
+    wm_sha256_init(&hashing->hashes[0]);
+    wm_sha256_init(&hashing->hashes[1]);
+}
+
+static void unlink_hashing(struct node_calls *calls, struct hashing **at)
+{
+    struct hashing *hashing = *at;
+    *at = hashing->next;
+    if (!*at) {
+        calls->hashing_last = at;
+    }
+}
+
+/* One piece of the first that waits. */
+static void on_hash_idle(uv_idle_t *idle)
+{
+    struct node_calls *calls = idle->data;
+    struct hashing *hashing = calls->hashing;
+    if (!hashing) {
+        uv_idle_stop(idle);
+    } else if (hash_more(hashing, HASH_AT_ONCE_BYTES)) {
+        struct worker *worker = hashing->entry->work.worker;
+        uint32_t slot = hashing->entry->work.slot;
+        unlink_hashing(calls, &calls->hashing);
+        conclude(hashing);
+        wm_free(hashing);
+        if (worker) {
+            workers_release(worker, slot);
+        }
+    }
+}
+
+/* The views of this one end. */
+static void hurry(struct worker_call *work)
+{
+    struct entry *entry = WM_CONTAINER_OF(work, struct entry, work);
+    struct hashing **at = &entry->calls->hashing;
+    while ((*at)->entry != entry) {
+        at = &(*at)->next;
+    }
+    struct hashing *hashing = *at;
+    unlink_hashing(entry->calls, at);
+    (void)hash_more(hashing, SIZE_MAX);
+    conclude(hashing);
+    wm_free(hashing);
+}
+
+static bool work_done(struct worker_call *work, const struct channel_result *from,
+                      const struct channel_views *views)
+{
+    struct entry *entry = WM_CONTAINER_OF(work, struct entry, work);
+    struct node_calls *calls = entry->calls;
+    if (calls->cluster) {
+        cluster_ended(calls->cluster, &entry->ticket, from->usage.wall_ns,
+                      from->end == CALL_END_WORKER_DIED);
+    }
+    if (from->end == CALL_END_WORKER_DIED && work->version->idempotent && !entry->cancelled &&
+        entry->retries++ < RETRIES_MAX) {
+        stop_running(entry);
+        work->worker = NULL;
+        calls->stats.retried++;
+        run(entry);
+        return false;
+    }
+    struct hashing now, *later = NULL;
+    begin_hashing(&now, entry, from, views);
+    if (now.left[0].len + now.left[1].len > HASH_AT_ONCE_BYTES && (later = wm_alloc(sizeof now))) {
+        *later = now;
+        if (now.result.message[0]) {
+            later->result.message = later->message;
+        }
+        *calls->hashing_last = later;
+        calls->hashing_last = &later->next;
+        uv_idle_start(&calls->hash_idle, on_hash_idle);
+        return true;
+    }
+    (void)hash_more(&now, SIZE_MAX);
+    conclude(&now);
+    return false;
 }
 
 static void start_next(struct share *share)
@@ -439,6 +542,7 @@ uint64_t node_calls_start(struct node *node, const struct call_request *request)
         .timeout_ms = request->timeout_ms,
         .depth = request->depth,
         .done = work_done,
+        .hurry = hurry,
     };
     entry->chained = request->chained;
     entry->away = request->away;
@@ -540,6 +644,14 @@ static void chained_ended(void *self, struct function_version *version,
                  report->result.output_len, &report->result, end, &second, &index);
 }
 
+static void on_own_closed(uv_handle_t *handle)
+{
+    struct node_calls *calls = handle->data;
+    if (--calls->handles_open == 0) {
+        wm_free(calls);
+    }
+}
+
 int node_calls_open(struct node *node, struct wm_diag *diag)
 {
     struct node_calls *calls = wm_alloc_zero(1, sizeof *calls);
@@ -548,6 +660,7 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
         return wm_diag_set(diag, -ENOMEM, "calls: %s", wm_error_text(-ENOMEM));
     }
     calls->node = node;
+    calls->hashing_last = &calls->hashing;
     map_init(&calls->shares);
     /* Ids of this run of the node: 22 random bits, apart from those of workers by bit 62. */
     wm_random_bytes((uint8_t *)&random, sizeof random);
@@ -562,9 +675,16 @@ int node_calls_open(struct node *node, struct wm_diag *diag)
         cluster_close(calls->cluster);
         calls_records_close(calls);
         map_fini(&calls->shares);
-        wm_free(calls);
+        if (calls->has_key) {
+            calls->handles_open = 1;
+            uv_close((uv_handle_t *)&calls->seal_timer, on_own_closed);
+        } else {
+            wm_free(calls);
+        }
         return rc;
     }
+    uv_idle_init(node->loop, &calls->hash_idle);
+    calls->hash_idle.data = calls;
     workers_on_report(calls->workers, chained_ended, calls);
     calls_hooks(calls);
     node->calls = calls;
@@ -584,6 +704,7 @@ void node_calls_close(struct node *node)
         return;
     }
     calls->draining = true;
+    node->hooks = (struct node_hooks){0};
     for (struct entry *entry = calls->all; entry; entry = entry->next) {
         entry->cancelled = true; /* none is run again */
     }
@@ -600,7 +721,17 @@ void node_calls_close(struct node *node)
         cluster_stop(calls->cluster);
     }
     workers_close(calls->workers); /* ends all that run */
+    while (calls->hashing) {
+        hurry(&calls->hashing->entry->work);
+    }
     WM_ASSERT(!calls->all);
+    if (calls->cluster) {
+        cluster_wait(calls->cluster);
+    }
+    /* Requests for state that are under way in other threads use the global tier. */
+    while (node->http && http_running(node->http)) {
+        (void)uv_run(node->loop, UV_RUN_ONCE);
+    }
     global_close(node, calls->global);
     cluster_close(calls->cluster);
     calls_records_close(calls);
@@ -614,5 +745,7 @@ void node_calls_close(struct node *node)
         wm_free(entry);
     }
     node->calls = NULL;
-    wm_free(calls);
+    calls->handles_open = 2;
+    uv_close((uv_handle_t *)&calls->seal_timer, on_own_closed);
+    uv_close((uv_handle_t *)&calls->hash_idle, on_own_closed);
 }

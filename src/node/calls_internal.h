@@ -55,7 +55,10 @@ struct node_calls {
     char key_text[2 * SIGN_PUBLIC_BYTES + 1];
     uv_timer_t seal_timer;
     uv_work_t seal_work;
-    bool sealing, seal_timer_open, closing;
+    bool sealing;
+    uv_idle_t hash_idle;
+    struct hashing *hashing, **hashing_last; /* ended calls with much to hash */
+    int handles_open;                        /* of libuv, while it is closed */
     struct node_calls_stats stats;
     struct map shares;
     struct entry *all, *free;

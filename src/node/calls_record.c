@@ -84,13 +84,13 @@ int calls_records_open(struct node_calls *calls, struct wm_diag *diag)
     calls->seal_timer.data = calls;
     uv_timer_start(&calls->seal_timer, on_seal_timer, SEAL_EVERY_MS, SEAL_EVERY_MS);
     uv_unref((uv_handle_t *)&calls->seal_timer);
-    calls->seal_timer_open = true;
     return 0;
 }
 
 void calls_records_close(struct node_calls *calls)
 {
     if (calls->has_key) {
+        uv_timer_stop(&calls->seal_timer);
         /* The loop's other threads may be sealing: wait for them in the loop. */
         while (calls->sealing) {
             uv_run(calls->node->loop, UV_RUN_ONCE);

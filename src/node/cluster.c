@@ -75,6 +75,7 @@ struct cluster {
     _Atomic uint32_t handing;       /* calls that are handed on now */
     uint32_t handing_to[PEERS_MAX]; /* of them; the loop's */
     _Atomic bool serving, stopping;
+    _Atomic uint32_t inside; /* requests of peers that are being served */
     /* The sync thread and its queue. */
     pthread_t sync;
     bool syncing;
@@ -649,12 +650,8 @@ static int serve_run(struct cluster *cluster, uint32_t peer, struct rpc_request 
     return rc;
 }
 
-static int serve_peer(void *self, uint32_t peer, struct rpc_request *request)
+static int serve_one(struct cluster *cluster, uint32_t peer, struct rpc_request *request)
 {
-    struct cluster *cluster = self;
-    if (!atomic_load(&cluster->serving)) {
-        return -ESHUTDOWN;
-    }
     switch (request->service) {
     case RPC_TIER: {
         /* Keys of this node alone: a peer that sent a key to the wrong master is told, not helped.
@@ -670,6 +667,16 @@ static int serve_peer(void *self, uint32_t peer, struct rpc_request *request)
     }
     default: return WM_E_UNSUPPORTED;
     }
+}
+
+static int serve_peer(void *self, uint32_t peer, struct rpc_request *request)
+{
+    struct cluster *cluster = self;
+    /* First counted, then looked: who stops does it the other way round. */
+    atomic_fetch_add(&cluster->inside, 1);
+    int rc = atomic_load(&cluster->serving) ? serve_one(cluster, peer, request) : -ESHUTDOWN;
+    atomic_fetch_sub(&cluster->inside, 1);
+    return rc;
 }
 
 static void tell_load(void *self, struct peers_load *out)
@@ -838,6 +845,13 @@ void cluster_stop(struct cluster *cluster)
     if (cluster->syncing) {
         pthread_join(cluster->sync, NULL);
         cluster->syncing = false;
+    }
+}
+
+void cluster_wait(struct cluster *cluster)
+{
+    while (atomic_load(&cluster->inside) != 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
 }
 

@@ -30,6 +30,8 @@ WM_MUST_CHECK int cluster_start(struct cluster *cluster, struct mailbox *mailbox
                                 struct trust *trust, struct wm_diag *diag);
 /* Peers are not served any more, nothing is handed on; calls under way end as NODE_DIED. */
 void cluster_stop(struct cluster *cluster);
+/* After it, and after all calls have ended: until nobody who serves a peer looks at the mailbox. */
+void cluster_wait(struct cluster *cluster);
 void cluster_close(struct cluster *cluster); /* NULL allowed */
 
 /* For the global tier (tier_cluster.h): any thread. */

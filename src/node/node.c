@@ -178,8 +178,7 @@ static int open_store(struct node *node, struct wm_diag *diag)
     return err;
 }
 
-/* This node's own share of the global tier, or Redis. Several nodes: whoever joins them replaces it
- * by one that knows each key's master (tier_cluster.h). */
+/* Where calls have brought none (global.h): this node's own, or Redis. */
 static int open_tier(struct node *node, struct wm_diag *diag)
 {
     const char *name = node->config->tier;
@@ -249,7 +248,6 @@ int node_open(const struct config *config, uv_loop_t *loop, struct node **out, s
     err = err ? err : open_store(node, diag);
     err = err ? err : open_catalogue(node, diag);
     err = err ? err : need_default_tenant(node, diag);
-    err = err ? err : open_tier(node, diag);
     if (!err) {
         sweep(node, NODE_MODULES);
         sweep(node, NODE_IMAGES);
@@ -258,6 +256,7 @@ int node_open(const struct config *config, uv_loop_t *loop, struct node **out, s
         changes_open(node);
     }
     err = err ? err : node_calls_open(node, diag);
+    err = err || node->tier ? err : open_tier(node, diag);
     err = err ? err : async_open(node, &node->async, diag);
     err = err ? err : triggers_open(node, &node->triggers, diag);
     err = err ? err : http_open(node, diag);

@@ -17,6 +17,7 @@
 struct kv;
 struct catalogue;
 struct tier;
+struct global;
 struct http;
 struct metrics;
 struct logs;
@@ -62,7 +63,8 @@ struct node {
     uint8_t key[32]; /* for secrets at rest: seal.key, or derived from the cluster's key */
     struct kv *kv;   /* any thread */
     struct catalogue *catalogue;
-    struct tier *tier; /* any thread; NULL: this node has none */
+    struct tier *tier;     /* any thread; NULL: this node has none */
+    struct global *global; /* what tier is part of; NULL: not made by global.c */
     struct node_calls *calls;
     struct http *http;
     struct metrics *metrics; /* any thread */

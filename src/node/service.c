@@ -27,6 +27,7 @@
 #include "host/file.h"
 #include "node/calls.h"
 #include "node/catalogue.h"
+#include "node/global.h"
 #include "node/metrics.h"
 #include "node/outbound.h"
 #include "node/workers.h"
@@ -150,6 +151,7 @@ int service_admit(struct service *service, const char *tenant)
         return -ENOMEM;
     }
     snprintf(admitted->tenant, sizeof admitted->tenant, "%s", tenant);
+    global_note_tenant(service->node, tenant);
     pthread_mutex_lock(&service->lock);
     admitted->next = service->admitted;
     service->admitted = admitted;

@@ -106,6 +106,8 @@ struct worker {
     struct snapshot *snapshots;
     struct call_list queue;
     struct worker_call *out[CHANNEL_SLOTS];
+    struct worker_call *kept[CHANNEL_SLOTS]; /* ended; their views are still looked at */
+    uint32_t kept_count;
 };
 
 struct class
@@ -167,7 +169,7 @@ static void end_call(struct worker_call *call, enum call_end end, const char *te
     struct channel_result result = {.end = end};
     struct channel_views views = {.message = wm_view_str(text)};
     call->worker = NULL;
-    call->done(call, &result, &views);
+    (void)call->done(call, &result, &views);
 }
 
 static void end_list(struct workers *workers, struct call_list *list, enum call_end end,
@@ -269,6 +271,13 @@ static void bury(struct worker *worker, const char *why)
     }
     struct snapshot *snapshots = worker->snapshots;
     worker->snapshots = NULL;
+    for (uint32_t i = 0; i < CHANNEL_SLOTS && worker->kept_count != 0; i++) {
+        if ((call = worker->kept[i])) {
+            worker->kept[i] = NULL;
+            worker->kept_count--;
+            call->hurry(call);
+        }
+    }
     service_stop(worker->service); /* its threads end with the sockets */
     link_close(worker->link);
     worker->link = NULL;
@@ -384,6 +393,26 @@ static void take_reports(struct worker *worker)
     worker->again = worker->again || left == 0;
 }
 
+/* It goes to the next call that waits for one. */
+static void free_slot(struct worker *worker, uint32_t slot)
+{
+    struct channel *channel = link_channel(worker->link);
+    channel_free_slot(channel, slot);
+    struct worker_call *next = list_pop(&worker->queue);
+    if (next) {
+        worker->workers->stats.calls_waiting--;
+        submit(worker, next, channel_take_slot(channel));
+    }
+}
+
+void workers_release(struct worker *worker, uint32_t slot)
+{
+    WM_ASSERT(worker->kept[slot]);
+    worker->kept[slot] = NULL;
+    worker->kept_count--;
+    free_slot(worker, slot);
+}
+
 static void take_completions(struct worker *worker)
 {
     struct workers *workers = worker->workers;
@@ -399,15 +428,11 @@ static void take_completions(struct worker *worker)
         worker->out[slot] = NULL;
         worker->out_count--;
         workers->stats.calls_out--;
-        call->worker = NULL;
-        call->done(call, &result, &views);
-        struct worker_call *next = list_pop(&worker->queue);
-        if (next) {
-            channel_free_slot(channel, slot);
-            workers->stats.calls_waiting--;
-            submit(worker, next, channel_take_slot(channel));
+        if (call->done(call, &result, &views)) {
+            worker->kept[slot] = call;
+            worker->kept_count++;
         } else {
-            channel_free_slot(channel, slot);
+            free_slot(worker, slot);
         }
     }
     worker->moved_ns = left < CHANNEL_SLOTS ? host_monotonic_ns() : worker->moved_ns;
@@ -1126,8 +1151,8 @@ static bool is_idle(const struct worker *worker, int64_t now_ns)
             return false;
         }
     }
-    return worker->ready && worker->out_count == 0 && !worker->queue.first && !worker->snapshots &&
-           now_ns - worker->used_ns > IDLE_NS;
+    return worker->ready && worker->out_count == 0 && worker->kept_count == 0 &&
+           !worker->queue.first && !worker->snapshots && now_ns - worker->used_ns > IDLE_NS;
 }
 
 static void on_sweep(uv_timer_t *timer)

@@ -25,6 +25,7 @@
 #include "node/node.h"
 
 struct workers;
+struct worker;
 
 /* One call on its way; the caller's memory until `done`. */
 struct worker_call {
@@ -35,9 +36,12 @@ struct worker_call {
     struct wm_view headers;
     uint32_t func_idx; /* UINT32_MAX: the entry */
     uint32_t timeout_ms, depth;
-    /* The result, with views into the worker's windows, good during the call. */
-    void (*done)(struct worker_call *call, const struct channel_result *result,
+    /* The result, with views into the worker's windows, good during the call; where this returns
+     * true, and the call has a worker, until workers_release. The message never lasts longer. */
+    bool (*done)(struct worker_call *call, const struct channel_result *result,
                  const struct channel_views *views);
+    /* The views that were kept end now: without workers_release. */
+    void (*hurry)(struct worker_call *call);
     /* workers.c's. */
     struct worker_call *next;
     struct worker *worker;
@@ -50,6 +54,7 @@ void workers_close(struct workers *workers);
 
 /* `done` is called once: later, or before this returns where no worker can be had. */
 void workers_start_call(struct workers *workers, struct worker_call *call);
+void workers_release(struct worker *worker, uint32_t slot); /* of a call whose views were kept */
 /* Ends it soon, where it runs already; `done` is called as always. */
 void workers_cancel(struct workers *workers, struct worker_call *call);
 /* The version is in its class's worker, or on its way there: its handle. */

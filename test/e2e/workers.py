@@ -17,6 +17,29 @@ int main(void)
     return 0;
 }
 """
+WRITER = """#include <faaslet.h>
+FAASLET_MAIN
+{
+    if (faaslet_state_create("k", 1, 40000) != 0) {
+        return 1;
+    }
+    unsigned char *at = faaslet_state_map("k", 1, 0, 0, FAASLET_MAP_NO_PULL);
+    if (!at) {
+        return 2;
+    }
+    for (int i = 0; i < 40000; i++) {
+        at[i] = (unsigned char)(i * 7 + (i >> 8) * 13);
+    }
+    return faaslet_state_dirty("k", 1, 0, 40000) == 0 && faaslet_state_push("k", 1, 0, 0) == 0 ? 0 : 3;
+}
+"""
+ECHO = """#include <faaslet.h>
+static char bytes[6 << 20];
+FAASLET_MAIN
+{
+    return faaslet_output(bytes, faaslet_input(bytes, sizeof bytes));
+}
+"""
 node = Node(BUILD)
 source = pathlib.Path(node.folder, "sleeper.c")
 source.write_text(SLEEPER)
@@ -131,6 +154,54 @@ def one_that_does_not_read():
     check("and has got everything when it reads again", same(answers, [(200, b"slept 1")] * len(names)))
 
 
+def large_calls():
+    """Their digests are made piece by piece; calls beside them are not held up, and nobody's is lost."""
+    echo = pathlib.Path(node.folder, "large.c")
+    echo.write_text(ECHO)
+    result = node.fn("put", str(echo), "--tenant", "two")
+    check("large is put", result.failed())
+    body, wrong, records, threads = os.urandom(5 << 20), [], set(), []
+
+    def one():
+        status, got, headers = node.request("POST", "/v1/call/large?tenant=two", body)
+        records.add(headers.get("Wardmote-Record"))
+        if status != 200 or got != body:
+            wrong.append((status, len(got)))
+
+    for _ in range(12):
+        threads.append(threading.Thread(target=one))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(60)
+    check("large calls come back whole, each with a record of its own", same(wrong, []), same(len(records), 12))
+    answers = []
+    thread = threading.Thread(target=one)
+    thread.start()
+    time.sleep(0.02)
+    kill_all()
+    thread.join(60)
+    call("other", "two", 1, answers)
+    check("a worker that dies while its results are looked at", same(answers, [(200, b"slept 1")]), alive())
+
+
+def state_has_a_quota():
+    """40,000 bytes of state."""
+    writer = pathlib.Path(node.folder, "writer.c")
+    writer.write_text(WRITER)
+    ends = {}
+    for tenant, quota in (("small", 10000), ("large", 1000000)):
+        node.request("PUT", f"/v1/tenants/{tenant}", json.dumps({"quota": {"state_bytes": quota}}))
+        result = node.fn("put", str(writer), "--tenant", tenant)
+        check(f"{tenant}: writer is put", result.failed())
+        status, body, headers = node.request("POST", f"/v1/call/writer?tenant={tenant}", "")
+        ends[tenant] = (status, headers.get("Wardmote-Return-Code") or "0")
+    check("a tenant's state ends at its quota", same(ends["large"], (200, "0")), same(ends["small"] in ((200, "1"), (200, "3")), True) and str(ends))
+    node.request("PUT", "/v1/tenants/small", json.dumps({"quota": {"state_bytes": 1000000}}))
+    time.sleep(2.5)
+    status, body, headers = node.request("POST", "/v1/call/writer?tenant=small", "")
+    check("...and a changed one holds soon", same((status, headers.get("Wardmote-Return-Code") or "0"), (200, "0")))
+
+
 for tenant in ("one", "two"):
     result = node.wardmote("tenant", "set", tenant)
 status, body, _ = node.request("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1}}), {"Content-Type": "application/json"})
@@ -145,6 +216,8 @@ nothing_stays_open()
 workers_are_given_nothing_of_others()
 node.request("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1000}}), {"Content-Type": "application/json"})
 one_that_does_not_read()
+state_has_a_quota()
+large_calls()
 check("the node ends in order", same(node.stop(), 0), *[f"the log: {node.said()}"] if "ERROR" in node.said() else [])
 node.close()
 finish()
