@@ -75,6 +75,10 @@ int global_open(struct node *node, struct cluster *cluster, struct global **out,
         wm_free(global);
         return rc;
     }
+    if (node->tier) { /* the one of a node that is alone */
+        node->tier->ops->close(node->tier->self);
+        wm_free(node->tier);
+    }
     node->tier = &global->tier;
     *out = global;
     return 0;
