@@ -87,9 +87,19 @@ int calls_records_open(struct node_calls *calls, struct wm_diag *diag)
     return 0;
 }
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct node_calls *calls = handle->data;
+    calls->seal_timer_open = false;
+}
+
 void calls_records_close(struct node_calls *calls)
 {
     if (calls->has_key) {
+        uv_close((uv_handle_t *)&calls->seal_timer, on_timer_closed);
+        while (calls->seal_timer_open) { /* it lies in what is freed next */
+            uv_run(calls->node->loop, UV_RUN_ONCE);
+        }
         /* The loop's other threads may be sealing: wait for them in the loop. */
         while (calls->sealing) {
             uv_run(calls->node->loop, UV_RUN_ONCE);
