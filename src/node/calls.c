@@ -543,5 +543,6 @@ void node_calls_close(struct node *node)
         wm_free(entry);
     }
     node->calls = NULL;
+    node->hooks = (struct node_hooks){0}; /* a change may still be on its way to the disk */
     wm_free(calls);
 }
