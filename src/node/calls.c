@@ -745,6 +745,7 @@ void node_calls_close(struct node *node)
         wm_free(entry);
     }
     node->calls = NULL;
+    node->hooks = (struct node_hooks){0}; /* a change may still be on its way to the disk */
     calls->handles_open = 2;
     uv_close((uv_handle_t *)&calls->seal_timer, on_own_closed);
     uv_close((uv_handle_t *)&calls->hash_idle, on_own_closed);

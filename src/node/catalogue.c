@@ -222,13 +222,13 @@ static int stamp(struct catalogue_change *change, struct change_op *op,
     return 0;
 }
 
-/* given NULL: a change of this node's, now. */
+/* given NULL: a change of this node's, now. foreign: as another node made it. */
 static int add_op(struct catalogue_change *change, enum entry_kind kind, struct wm_view key,
-                  struct entry *next, const struct revision *given)
+                  struct entry *next, const struct revision *given, bool foreign)
 {
     struct catalogue *catalogue = change->catalogue;
     struct change_op op = {
-        .kind = kind, .next = next, .foreign = given != NULL, .key_len = (uint32_t)key.len};
+        .kind = kind, .next = next, .foreign = foreign, .key_len = (uint32_t)key.len};
     struct revision revision = {.removed = next == NULL};
     WM_ASSERT(key.len > 0 && key.len <= sizeof op.key);
     memcpy(op.key, key.ptr, key.len);
@@ -250,7 +250,7 @@ static int add_op(struct catalogue_change *change, enum entry_kind kind, struct 
 }
 
 static int add_entry(struct catalogue_change *change, struct entry *next,
-                     const struct revision *given)
+                     const struct revision *given, bool foreign)
 {
     const struct entry_ops *ops = ops_of[next->kind];
     json_t *json = ops->encode(next);
@@ -262,7 +262,7 @@ static int add_entry(struct catalogue_change *change, struct entry *next,
         puts += change->ops.items[i].kind == next->kind;
     }
     err = err ? err : map_reserve(&change->catalogue->maps[next->kind], puts);
-    err = err ? err : add_op(change, next->kind, entry_key(next), next, given);
+    err = err ? err : add_op(change, next->kind, entry_key(next), next, given, foreign);
     if (err) {
         entry_free(next);
     }
@@ -273,26 +273,35 @@ static int add_entry(struct catalogue_change *change, struct entry *next,
 
 int change_add(struct catalogue_change *change, struct entry *next)
 {
-    return add_entry(change, next, NULL);
+    return add_entry(change, next, NULL, false);
 }
 
 int change_add_foreign(struct catalogue_change *change, struct entry *next,
                        const struct revision *revision)
 {
-    return add_entry(change, next, revision);
+    return add_entry(change, next, revision, true);
 }
 
 int change_add_removal(struct catalogue_change *change, const struct entry *entry)
 {
     int err = kv_remove(change->batch, ops_of[entry->kind]->table, entry_key(entry));
-    return err ? err : add_op(change, entry->kind, entry_key(entry), NULL, NULL);
+    return err ? err : add_op(change, entry->kind, entry_key(entry), NULL, NULL, false);
+}
+
+int change_add_merged(struct catalogue_change *change, struct entry *next, const struct revision *a,
+                      const struct revision *b)
+{
+    /* The least that is greater than both: what somebody has changed since still wins. */
+    struct revision revision = {.time_ns = (a->time_ns > b->time_ns ? a->time_ns : b->time_ns) + 1};
+    memcpy(revision.node, change->catalogue->node, sizeof revision.node);
+    return add_entry(change, next, &revision, false);
 }
 
 int change_add_tombstone(struct catalogue_change *change, enum entry_kind kind, struct wm_view key,
                          const struct revision *revision)
 {
     int err = kv_remove(change->batch, ops_of[kind]->table, key);
-    return err ? err : add_op(change, kind, key, NULL, revision);
+    return err ? err : add_op(change, kind, key, NULL, revision, true);
 }
 
 int change_add_forget(struct catalogue_change *change, const struct revision_slot *slot)

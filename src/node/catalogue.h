@@ -124,6 +124,7 @@ struct route {
     char path[CATALOGUE_PATH_BYTES_MAX + 1]; /* whole, or ending in a slash and a star */
     char function[2 * CATALOGUE_NAME_BYTES_MAX + 2];
     bool is_public;
+    uint64_t changed_ns; /* the catalogue's: by the clock of revisions */
 };
 /* The most exact route: a whole path before a tail, a longer one before a shorter one, a method
  * before "*". "/a/" followed by a star matches "/a" and all below. NULL: none. *path_known: the
@@ -139,6 +140,7 @@ struct cron_trigger {
     char schedule[128];
     char function[2 * CATALOGUE_NAME_BYTES_MAX + 2];
     char *input;
+    uint64_t changed_ns; /* the catalogue's */
 };
 /* All of them, in no order; `each` must not change the catalogue. */
 void catalogue_each_cron(struct catalogue *catalogue,

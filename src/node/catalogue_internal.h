@@ -57,14 +57,24 @@ struct function_entry {
     WM_VEC(struct function_secret) secrets;
 };
 
+/* Of an item of a list that was removed: so that the lists of two nodes can be merged. */
+struct item_removal {
+    char name[CATALOGUE_NAME_BYTES_MAX + 1];
+    uint64_t removed_ns;
+};
+typedef WM_VEC(struct item_removal) removal_list;
+#define REMOVALS_MAX 256u
+
 struct routes_entry { /* all routes of a tenant, the most exact first */
     struct entry entry;
     WM_VEC(struct route) routes;
+    removal_list removals;
 };
 
 struct crons_entry {
     struct entry entry;
     WM_VEC(struct cron_trigger) crons;
+    removal_list removals;
 };
 
 /* The revision of an entry, also of one that was removed. */
@@ -133,6 +143,9 @@ void change_drop(struct catalogue_change *change);
 /* The same with a revision of another node. */
 WM_MUST_CHECK int change_add_foreign(struct catalogue_change *change, struct entry *next,
                                      const struct revision *revision);
+/* Of two states that were merged into one: ours, and to be told to all. */
+WM_MUST_CHECK int change_add_merged(struct catalogue_change *change, struct entry *next,
+                                    const struct revision *a, const struct revision *b);
 WM_MUST_CHECK int change_add_tombstone(struct catalogue_change *change, enum entry_kind kind,
                                        struct wm_view key, const struct revision *revision);
 /* Forgets a revision: of an entry that is not there. */

@@ -94,9 +94,83 @@ static bool copy_text(char *out, size_t room, const char *text)
     return true;
 }
 
+/* What was removed, and what merging needs to know of items, is in the document and not in what
+ * people are shown. */
+
+static int removals_encode(json_t *list, const removal_list *removals)
+{
+    int err = 0;
+    for (size_t i = 0; i < removals->count && !err; i++) {
+        err = json_array_append_new(list, json_pack("{s:s, s:I}", "name", removals->items[i].name,
+                                                    "removed_ns",
+                                                    (json_int_t)removals->items[i].removed_ns));
+    }
+    return err;
+}
+
+/* False: it is a removal, but a wrong one, or there is no memory. *is: it is one. */
+static bool removal_decode(const json_t *one, removal_list *removals, bool *is)
+{
+    struct item_removal removal = {.removed_ns = 0};
+    *is = json_object_get(one, "removed_ns") != NULL;
+    return !*is || (copy_text(removal.name, sizeof removal.name, jsonx_text(one, "name")) &&
+                    jsonx_u64(one, "removed_ns", INT64_MAX, &removal.removed_ns) &&
+                    removals->count < REMOVALS_MAX && wm_vec_push(removals, removal) == 0);
+}
+
+static bool removals_ok(const removal_list *removals)
+{
+    for (size_t i = 0; i < removals->count; i++) {
+        if (!uri_name_ok(removals->items[i].name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All but `name`'s, and those that are old. */
+static bool removals_copy(removal_list *to, const removal_list *from, const char *name,
+                          uint64_t now_ns)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct item_removal *removal = &from->items[i];
+        if (strcmp(removal->name, name) != 0 &&
+            removal->removed_ns + (uint64_t)TOMBSTONE_NS > now_ns &&
+            wm_vec_push(to, *removal) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int removals_add(removal_list *removals, const char *name, uint64_t now_ns)
+{
+    struct item_removal removal = {.removed_ns = now_ns};
+    if (removals->count == REMOVALS_MAX) { /* the oldest makes room */
+        removals->count--;
+        memmove(removals->items, removals->items + 1, removals->count * sizeof *removals->items);
+    }
+    memcpy(removal.name, name, strlen(name) + 1);
+    return wm_vec_push(removals, removal);
+}
+
+static json_t *for_people(json_t *list)
+{
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        json_t *one = json_array_get(list, i);
+        if (json_object_get(one, "removed_ns")) {
+            json_array_remove(list, i);
+        } else {
+            json_object_del(one, "changed_ns");
+        }
+    }
+    return list;
+}
+
 static void routes_free(struct entry *entry)
 {
     struct routes_entry *routes = (void *)entry;
+    wm_vec_fini(&routes->removals);
     wm_vec_fini(&routes->routes);
 }
 
@@ -107,12 +181,17 @@ static json_t *routes_encode(const struct entry *entry)
     for (size_t i = 0; list && i < routes->routes.count; i++) {
         const struct route *route = &routes->routes.items[i];
         json_t *one =
-            json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", route->name, "method", route->method,
-                      "path", route->path, "function", route->function, "public", route->is_public);
+            json_pack("{s:s, s:s, s:s, s:s, s:b, s:I}", "name", route->name, "method",
+                      route->method, "path", route->path, "function", route->function, "public",
+                      route->is_public, "changed_ns", (json_int_t)route->changed_ns);
         if (json_array_append_new(list, one) != 0) {
             json_decref(list);
             return NULL;
         }
+    }
+    if (list && removals_encode(list, &routes->removals) != 0) {
+        json_decref(list);
+        return NULL;
     }
     return list;
 }
@@ -128,14 +207,29 @@ static struct entry *routes_decode(struct wm_view key, const json_t *json)
     json_array_foreach(json, i, one)
     {
         struct route route = {0};
+        bool removal;
+        if (!removal_decode(one, &routes->removals, &removal)) {
+            entry_free(&routes->entry);
+            return NULL;
+        }
+        if (removal) {
+            continue;
+        }
         if (!copy_text(route.name, sizeof route.name, jsonx_text(one, "name")) ||
             !copy_text(route.method, sizeof route.method, jsonx_text(one, "method")) ||
             !copy_text(route.path, sizeof route.path, jsonx_text(one, "path")) ||
             !copy_text(route.function, sizeof route.function, jsonx_text(one, "function")) ||
             !jsonx_bool(one, "public", &route.is_public) || !route_path_ok(route.path) ||
+            !jsonx_u64(one, "changed_ns", INT64_MAX, &route.changed_ns) ||
             wm_vec_push(&routes->routes, route) != 0) {
             entry_free(&routes->entry);
             return NULL;
+        }
+        /* In order, also where two lists were merged. */
+        for (size_t at = routes->routes.count - 1;
+             at > 0 && route_order(&routes->routes.items[at - 1], &route) > 0; at--) {
+            routes->routes.items[at] = routes->routes.items[at - 1];
+            routes->routes.items[at - 1] = route;
         }
     }
     return &routes->entry;
@@ -154,7 +248,8 @@ static bool tenant_key_ok(const struct entry *entry)
 static bool routes_ok(const struct entry *entry)
 {
     const struct routes_entry *routes = (const void *)entry;
-    if (!tenant_key_ok(entry) || routes->routes.count > CATALOGUE_ROUTES_MAX) {
+    if (!tenant_key_ok(entry) || routes->routes.count > CATALOGUE_ROUTES_MAX ||
+        !removals_ok(&routes->removals)) {
         return false;
     }
     for (size_t i = 0; i < routes->routes.count; i++) {
@@ -182,6 +277,7 @@ static void crons_free(struct entry *entry)
     for (size_t i = 0; i < crons->crons.count; i++) {
         wm_free(crons->crons.items[i].input);
     }
+    wm_vec_fini(&crons->removals);
     wm_vec_fini(&crons->crons);
 }
 
@@ -191,12 +287,17 @@ static json_t *crons_encode(const struct entry *entry)
     json_t *list = json_array();
     for (size_t i = 0; list && i < crons->crons.count; i++) {
         const struct cron_trigger *cron = &crons->crons.items[i];
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s}", "name", cron->name, "schedule",
-                                cron->schedule, "function", cron->function, "input", cron->input);
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", cron->name, "schedule",
+                                cron->schedule, "function", cron->function, "input", cron->input,
+                                "changed_ns", (json_int_t)cron->changed_ns);
         if (json_array_append_new(list, one) != 0) {
             json_decref(list);
             return NULL;
         }
+    }
+    if (list && removals_encode(list, &crons->removals) != 0) {
+        json_decref(list);
+        return NULL;
     }
     return list;
 }
@@ -223,7 +324,16 @@ static struct entry *crons_decode(struct wm_view key, const json_t *json)
     json_array_foreach(json, i, one)
     {
         struct cron_trigger cron = {.input = (char *)jsonx_text(one, "input")};
-        if (!cron.input || !copy_text(cron.name, sizeof cron.name, jsonx_text(one, "name")) ||
+        bool removal;
+        if (!removal_decode(one, &crons->removals, &removal)) {
+            entry_free(&crons->entry);
+            return NULL;
+        }
+        if (removal) {
+            continue;
+        }
+        if (!cron.input || !jsonx_u64(one, "changed_ns", INT64_MAX, &cron.changed_ns) ||
+            !copy_text(cron.name, sizeof cron.name, jsonx_text(one, "name")) ||
             !copy_text(cron.schedule, sizeof cron.schedule, jsonx_text(one, "schedule")) ||
             !copy_text(cron.function, sizeof cron.function, jsonx_text(one, "function")) ||
             push_cron(crons, &cron) != 0) {
@@ -237,7 +347,8 @@ static struct entry *crons_decode(struct wm_view key, const json_t *json)
 static bool crons_ok(const struct entry *entry)
 {
     const struct crons_entry *crons = (const void *)entry;
-    if (!tenant_key_ok(entry) || crons->crons.count > CATALOGUE_CRONS_MAX) {
+    if (!tenant_key_ok(entry) || crons->crons.count > CATALOGUE_CRONS_MAX ||
+        !removals_ok(&crons->removals)) {
         return false;
     }
     for (size_t i = 0; i < crons->crons.count; i++) {
@@ -261,13 +372,13 @@ const struct entry_ops entry_crons_ops = {"crons", crons_free, crons_encode, cro
 json_t *catalogue_show_routes(struct catalogue *catalogue, const char *tenant)
 {
     const struct entry *entry = entry_find(catalogue, ENTRY_ROUTES, wm_view_str(tenant));
-    return entry ? routes_encode(entry) : json_array();
+    return entry ? for_people(routes_encode(entry)) : json_array();
 }
 
 json_t *catalogue_show_crons(struct catalogue *catalogue, const char *tenant)
 {
     const struct entry *entry = entry_find(catalogue, ENTRY_CRONS, wm_view_str(tenant));
-    return entry ? crons_encode(entry) : json_array();
+    return entry ? for_people(crons_encode(entry)) : json_array();
 }
 
 void catalogue_each_cron(struct catalogue *catalogue,
@@ -303,6 +414,11 @@ static struct routes_entry *routes_without(struct catalogue *catalogue, const ch
             entry_free(&copy->entry);
             copy = NULL;
         }
+    }
+    if (copy && present &&
+        !removals_copy(&copy->removals, &present->removals, name, revision_now(catalogue))) {
+        entry_free(&copy->entry);
+        copy = NULL;
     }
     return copy;
 }
@@ -367,6 +483,7 @@ int catalogue_set_route(struct catalogue *catalogue, const char *tenant, const s
     memmove(&entry->routes.items[at + 1], &entry->routes.items[at],
             (entry->routes.count - 1 - at) * sizeof *entry->routes.items);
     entry->routes.items[at] = *route;
+    entry->routes.items[at].changed_ns = revision_now(catalogue);
     return change_put(catalogue, &entry->entry, out, diag);
 }
 
@@ -386,6 +503,10 @@ int catalogue_remove_route(struct catalogue *catalogue, const char *tenant, cons
                                    wm_diag_quote(shown, sizeof shown, name, strlen(name)))
                      : wm_diag_default(diag, -ENOMEM, "catalogue");
     }
+    if (removals_add(&entry->removals, name, revision_now(catalogue)) != 0) {
+        entry_free(&entry->entry);
+        return wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
     return change_put(catalogue, &entry->entry, out, diag);
 }
 
@@ -403,6 +524,11 @@ static struct crons_entry *crons_without(struct catalogue *catalogue, const char
             entry_free(&copy->entry);
             copy = NULL;
         }
+    }
+    if (copy && present &&
+        !removals_copy(&copy->removals, &present->removals, name, revision_now(catalogue))) {
+        entry_free(&copy->entry);
+        copy = NULL;
     }
     return copy;
 }
@@ -430,6 +556,9 @@ int catalogue_set_cron(struct catalogue *catalogue, const char *tenant,
         return wm_diag_default(diag, -ENOMEM, "catalogue");
     }
     err = entry->crons.count >= CATALOGUE_CRONS_MAX ? WM_E_LIMIT : push_cron(entry, trigger);
+    if (!err) {
+        entry->crons.items[entry->crons.count - 1].changed_ns = revision_now(catalogue);
+    }
     if (err) {
         entry_free(&entry->entry);
         return wm_diag_set(diag, err, "cron %s: %s", trigger->name,
@@ -453,6 +582,10 @@ int catalogue_remove_cron(struct catalogue *catalogue, const char *tenant, const
         return entry ? wm_diag_set(diag, WM_E_NOT_FOUND, "cron %s: there is none",
                                    wm_diag_quote(shown, sizeof shown, name, strlen(name)))
                      : wm_diag_default(diag, -ENOMEM, "catalogue");
+    }
+    if (removals_add(&entry->removals, name, revision_now(catalogue)) != 0) {
+        entry_free(&entry->entry);
+        return wm_diag_default(diag, -ENOMEM, "catalogue");
     }
     return change_put(catalogue, &entry->entry, out, diag);
 }

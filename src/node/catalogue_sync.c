@@ -399,6 +399,81 @@ static void reuse(struct function_entry *next, const struct function_entry *pres
     function_find_latest(next);
 }
 
+/* Merging two lists: routes or crons of a tenant, by name; each item, or its removal, has its time.
+ */
+
+static uint64_t item_time(const json_t *item)
+{
+    const json_t *removed = json_object_get(item, "removed_ns");
+    return (uint64_t)json_integer_value(removed ? removed : json_object_get(item, "changed_ns"));
+}
+
+static size_t item_find(const json_t *list, const char *name)
+{
+    size_t i = 0;
+    while (i < json_array_size(list)) {
+        const char *have = jsonx_text(json_array_get(list, i), "name");
+        if (have && strcmp(have, name) == 0) {
+            break;
+        }
+        i++;
+    }
+    return i;
+}
+
+/* The list's entry, if it is one that may be. */
+static struct entry *list_decode(enum entry_kind kind, struct wm_view key, const json_t *list)
+{
+    struct entry *entry = entry_ops_of(kind)->decode(key, list);
+    if (entry && !entry_ops_of(kind)->ok(entry)) {
+        entry_free(entry);
+        entry = NULL;
+    }
+    return entry;
+}
+
+/* *out NULL: the winner has all there is. An item that cannot be beside the others (two routes of
+ * one path, one more than there may be) is left out. */
+static int merge_lists(const struct entry *winner, const struct entry *loser, uint64_t oldest,
+                       struct entry **out)
+{
+    const struct entry_ops *ops = entry_ops_of(winner->kind);
+    json_t *list = ops->encode(winner), *other = ops->encode(loser);
+    struct entry *best = NULL;
+    size_t i;
+    json_t *item;
+    *out = NULL;
+    json_array_foreach(other, i, item)
+    {
+        const char *name = jsonx_text(item, "name");
+        size_t at = name && list ? item_find(list, name) : 0;
+        bool fresh = list && at == json_array_size(list);
+        bool old = json_object_get(item, "removed_ns") && item_time(item) < oldest;
+        if (!name || !list || old ||
+            (!fresh && item_time(json_array_get(list, at)) >= item_time(item))) {
+            continue;
+        }
+        json_t *longer = json_copy(list);
+        int err = !longer ? -1
+                  : fresh ? json_array_append(longer, item)
+                          : json_array_set(longer, at, item);
+        struct entry *entry = err ? NULL : list_decode(winner->kind, entry_key(winner), longer);
+        if (entry) {
+            entry_free(best);
+            best = entry;
+            json_decref(list);
+            list = longer;
+        } else {
+            json_decref(longer);
+        }
+    }
+    int rc = list && other ? 0 : -ENOMEM;
+    json_decref(list);
+    json_decref(other);
+    *out = best;
+    return rc;
+}
+
 /* Entries on their way in */
 
 struct import_item {
@@ -495,8 +570,8 @@ static int import_removal(struct catalogue *catalogue, const struct import_item 
 
 /* Both have it: newer says whether the other one's revision is. */
 static int import_function(struct catalogue *catalogue, struct import_item *item,
-                           const struct function_entry *present, bool newer,
-                           struct catalogue_change **change, struct wm_diag *diag)
+                           const struct function_entry *present, const struct revision *known,
+                           bool newer, struct catalogue_change **change, struct wm_diag *diag)
 {
     struct function_entry *theirs = (void *)item->entry, *merged = NULL;
     int err = newer ? merge(theirs, present, &merged) : merge(present, theirs, &merged);
@@ -512,11 +587,31 @@ static int import_function(struct catalogue *catalogue, struct import_item *item
     }
     if (merged) {
         reuse(merged, present);
-        return change_add(*change, &merged->entry);
+        return change_add_merged(*change, &merged->entry, &item->revision, known);
     }
     reuse(theirs, present);
     item->entry = NULL;
     return change_add_foreign(*change, &theirs->entry, &item->revision);
+}
+
+/* The same for lists. */
+static int import_list(struct catalogue *catalogue, struct import_item *item,
+                       const struct entry *present, const struct revision *known, bool newer,
+                       uint64_t oldest, struct catalogue_change **change, struct wm_diag *diag)
+{
+    struct entry *merged = NULL, *theirs = item->entry;
+    int err = newer ? merge_lists(theirs, present, oldest, &merged)
+                    : merge_lists(present, theirs, oldest, &merged);
+    err = err || (!merged && !newer) ? err : need_change(catalogue, change, diag);
+    if (err || (!merged && !newer)) {
+        entry_free(merged);
+        return err;
+    }
+    if (merged) {
+        return change_add_merged(*change, merged, &item->revision, known);
+    }
+    item->entry = NULL;
+    return change_add_foreign(*change, theirs, &item->revision);
 }
 
 static int import_one(struct catalogue *catalogue, struct import_item *item, int64_t now_ns,
@@ -544,8 +639,13 @@ static int import_one(struct catalogue *catalogue, struct import_item *item, int
         return order > 0 ? import_removal(catalogue, item, present != NULL, now_ns, change, diag)
                          : 0;
     }
-    if (item->kind == ENTRY_FUNCTION && present) {
-        return import_function(catalogue, item, (const void *)present, order > 0, change, diag);
+    if (item->kind == ENTRY_FUNCTION && present && known) {
+        return import_function(catalogue, item, (const void *)present, known, order > 0, change,
+                               diag);
+    }
+    if ((item->kind == ENTRY_ROUTES || item->kind == ENTRY_CRONS) && present && known) {
+        return import_list(catalogue, item, present, known, order > 0, oldest_tombstone(now_ns),
+                           change, diag);
     }
     size_t most = item->kind == ENTRY_TENANT ? TENANTS_MAX : ENTRIES_MAX;
     if (order < 0 || (!present && catalogue->maps[item->kind].count >= most)) {

@@ -10,8 +10,10 @@
  * is kept. When two states of a function meet, the winner's aliases, environment and secrets stay,
  * and the versions of both. Of two with one number the one that was uploaded later gets the next
  * free number; aliases follow their version. The result has a revision of its own where it is
- * neither of the two. For all else (quota, routes, crons) one of two changes that were made at the
- * same time, on nodes that did not see each other, is lost.
+ * neither of the two. Routes and cron triggers of a tenant are merged by name in the same way, each
+ * with a time of its own. For all else (a tenant's quota; aliases, environment and secrets of one
+ * function) one of two changes that were made at the same time, on nodes that had not heard of each
+ * other's, is lost.
  *
  * Trust: entries of other nodes are read as if they were hostile: catalogue_import_add takes none
  * that this node would not have made itself.

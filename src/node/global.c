@@ -158,6 +158,10 @@ int global_open(struct node *node, struct cluster *cluster, struct global **out,
         uv_timer_start(&global->timer, renew_quotas, RENEW_MS, RENEW_MS);
         uv_unref((uv_handle_t *)&global->timer);
     }
+    if (node->tier) { /* the one of a node that is alone */
+        node->tier->ops->close(node->tier->self);
+        wm_free(node->tier);
+    }
     node->tier = &global->tier;
     node->global = global;
     *out = global;
