@@ -399,6 +399,19 @@ static int32_t work(void)
             rc = push_weights(&weights);
         }
     }
+    /* On one node all see the same replica: the epoch pushes it once, at its end. */
+    return rc || job.flags == 0 ? rc : push_weights(&weights);
+}
+
+static int32_t epoch(void)
+{
+    struct weights weights = {0};
+    double sum;
+    int32_t rc = chain_parts(TRAINING_WORK, &sum);
+    if (rc || job.flags != 0) {
+        return rc;
+    }
+    rc = open_weights(&weights);
     return rc ? rc : push_weights(&weights);
 }
 
@@ -428,7 +441,7 @@ FAASLET_MAIN
     switch ((enum training_what)job.what) {
     case TRAINING_GENERATE: rc = generate(); break;
     case TRAINING_GENERATE_PART: rc = generate_part(); break;
-    case TRAINING_EPOCH: rc = chain_parts(TRAINING_WORK, &sum); break;
+    case TRAINING_EPOCH: rc = epoch(); break;
     case TRAINING_WORK: rc = work(); break;
     case TRAINING_LOSS:
         rc = chain_parts(TRAINING_LOSS_PART, &sum);

@@ -139,9 +139,12 @@ class Node:
             time.sleep(0.02)
         raise RuntimeError(f"{self.name} does not get ready: " + self.messages())
 
-    def messages(self):
+    def messages_all(self):
         with open(self.log_path, errors="replace") as file:
-            return file.read()[-2000:]
+            return file.read()
+
+    def messages(self):
+        return self.messages_all()[-2000:]
 
     def ask(self, method, path, body=None, timeout=300, full=False):
         connection = Unix(self.socket, timeout)
