@@ -122,8 +122,8 @@ def sgd_job(options, what, flags, epoch, functions):
 
 def train(options, count, private, tier="embedded"):
     flags = (PRIVATE if private else 0) | (SEVERAL if count > 1 else 0)
-    functions = options.functions if count == 1 else 3 * options.functions
-    # Of several nodes each runs a third at a time; what waits beyond that goes to where less waits.
+    functions = options.functions if count == 1 else options.functions * 3 // 2
+    # Of several nodes each runs a quarter at a time; what waits beyond that goes to where less waits.
     threads = options.functions if count == 1 else max(2, options.functions // 4)
     with Nodes(options.build, count, tier, ["--threads", str(threads)]) as nodes:
         nodes.tenant("t")

@@ -218,12 +218,14 @@ struct weights {
     double *numbers; /* to read, and to add to */
     double *own;     /* to add to as well; NULL: there is nothing else */
     uint8_t *changed;
+    uint32_t trained; /* examples since the last push */
 };
 
 /* In "weights.node", which is never pushed: each node has its own. */
 struct node {
-    uint32_t number; /* from 1; 0: not known yet */
-    uint32_t turn;   /* for which the view was made */
+    uint32_t number;  /* from 1; 0: not known yet */
+    uint32_t turn;    /* for which the view was made */
+    uint32_t trained; /* examples since others' were last looked for */
 };
 
 #define WEIGHTS_BYTES (RCV1_FEATURES * 8)
@@ -297,7 +299,7 @@ static int32_t open_share(struct weights *weights, struct node *node)
     return rc;
 }
 
-/* Opens them, or (again) adds what others have pushed. */
+/* Opens them, or (again) adds what others have pushed, when enough was trained here since. */
 static int32_t with_node(struct weights *weights, bool again)
 {
     int32_t rc = faaslet_state_create(KEY("weights.node"), sizeof(struct node));
@@ -306,7 +308,14 @@ static int32_t with_node(struct weights *weights, bool again)
     rc = rc || node ? rc : faaslet_state_map_error();
     rc = rc ? rc : faaslet_state_lock(KEY("weights.node"), FAASLET_LOCK_WRITE, UINT32_MAX);
     if (rc == 0) {
-        rc = again ? add_others(node, weights, false) : open_share(weights, node);
+        node->trained += weights->trained;
+        weights->trained = 0;
+        if (!again) {
+            rc = open_share(weights, node);
+        } else if (node->trained >= job.push_every) {
+            node->trained = 0;
+            rc = add_others(node, weights, false);
+        }
         int32_t unlocked = faaslet_state_unlock(KEY("weights.node"));
         rc = rc ? rc : unlocked;
     }
@@ -394,6 +403,7 @@ static int32_t work(void)
                 }
             }
         }
+        weights.trained++;
         if (--due == 0) {
             due = job.push_every;
             rc = push_weights(&weights);
