@@ -996,8 +996,9 @@ void workers_close(struct workers *workers)
     service_wait_all();
     sandbox_close(workers->sandbox);
     uv_close((uv_handle_t *)&workers->prepare, NULL);
-    uv_close((uv_handle_t *)&workers->tick, NULL);
     uv_close((uv_handle_t *)&workers->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&workers->tick,
+             NULL); /* the last closed is over first: before the free */
 }
 
 void workers_on_report(struct workers *workers,
