@@ -218,12 +218,14 @@ struct weights {
     double *numbers; /* to read, and to add to */
     double *own;     /* to add to as well; NULL: there is nothing else */
     uint8_t *changed;
+    uint32_t trained; /* examples since the last push */
 };
 
 /* In "weights.node", which is never pushed: each node has its own. */
 struct node {
-    uint32_t number; /* from 1; 0: not known yet */
-    uint32_t turn;   /* for which the view was made */
+    uint32_t number;  /* from 1; 0: not known yet */
+    uint32_t turn;    /* for which the view was made */
+    uint32_t trained; /* examples since others' were last looked for */
 };
 
 #define WEIGHTS_BYTES (RCV1_FEATURES * 8)
@@ -297,7 +299,7 @@ static int32_t open_share(struct weights *weights, struct node *node)
     return rc;
 }
 
-/* Opens them, or (again) adds what others have pushed. */
+/* Opens them, or (again) adds what others have pushed, when enough was trained here since. */
 static int32_t with_node(struct weights *weights, bool again)
 {
     int32_t rc = faaslet_state_create(KEY("weights.node"), sizeof(struct node));
@@ -306,7 +308,14 @@ static int32_t with_node(struct weights *weights, bool again)
     rc = rc || node ? rc : faaslet_state_map_error();
     rc = rc ? rc : faaslet_state_lock(KEY("weights.node"), FAASLET_LOCK_WRITE, UINT32_MAX);
     if (rc == 0) {
-        rc = again ? add_others(node, weights, false) : open_share(weights, node);
+        node->trained += weights->trained;
+        weights->trained = 0;
+        if (!again) {
+            rc = open_share(weights, node);
+        } else if (node->trained >= job.push_every) {
+            node->trained = 0;
+            rc = add_others(node, weights, false);
+        }
         int32_t unlocked = faaslet_state_unlock(KEY("weights.node"));
         rc = rc ? rc : unlocked;
     }
@@ -394,11 +403,25 @@ static int32_t work(void)
                 }
             }
         }
+        weights.trained++;
         if (--due == 0) {
             due = job.push_every;
             rc = push_weights(&weights);
         }
     }
+    /* On one node all see the same replica: the epoch pushes it once, at its end. */
+    return rc || job.flags == 0 ? rc : push_weights(&weights);
+}
+
+static int32_t epoch(void)
+{
+    struct weights weights = {0};
+    double sum;
+    int32_t rc = chain_parts(TRAINING_WORK, &sum);
+    if (rc || job.flags != 0) {
+        return rc;
+    }
+    rc = open_weights(&weights);
     return rc ? rc : push_weights(&weights);
 }
 
@@ -428,7 +451,7 @@ FAASLET_MAIN
     switch ((enum training_what)job.what) {
     case TRAINING_GENERATE: rc = generate(); break;
     case TRAINING_GENERATE_PART: rc = generate_part(); break;
-    case TRAINING_EPOCH: rc = chain_parts(TRAINING_WORK, &sum); break;
+    case TRAINING_EPOCH: rc = epoch(); break;
     case TRAINING_WORK: rc = work(); break;
     case TRAINING_LOSS:
         rc = chain_parts(TRAINING_LOSS_PART, &sum);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""cluster.py: nodes of this machine for tests and benches: started, given functions, called, stopped.
+"""nodes.py: nodes of this machine for tests and benches: started, given functions, called, stopped.
 
     with Nodes(BUILD, 3) as nodes:
         nodes.tenant("t", quota={...})
@@ -10,7 +10,8 @@
 Each node keeps its data in a temporary folder and is reached over its socket there; several are
 peers on ports of loopback that were free. tier: "redis" starts a redis-server as the global tier of all
 of them. Whatever happens, at the end no process and no folder is left: each node runs in a
-process group of its own, and asks to be killed when this process dies."""
+process group of its own, and asks to be killed when this process dies. A node that ended with an
+error, or whose sanitizer complained, is an error at the end of the block."""
 import ctypes
 import http.client
 import json
@@ -139,9 +140,12 @@ class Node:
             time.sleep(0.02)
         raise RuntimeError(f"{self.name} does not get ready: " + self.messages())
 
-    def messages(self):
+    def messages_all(self):
         with open(self.log_path, errors="replace") as file:
-            return file.read()[-2000:]
+            return file.read()
+
+    def messages(self):
+        return self.messages_all()[-2000:]
 
     def ask(self, method, path, body=None, timeout=300, full=False):
         connection = Unix(self.socket, timeout)
@@ -235,8 +239,15 @@ class Nodes:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        killed = [node for node in self.items if node.process.poll() is not None]
+        said = self.stop()
+        if kind is None:
+            bad = [f"{node.name} ended with {node.process.returncode}" for node in self.items
+                   if node not in killed and node.process.returncode != 0]
+            bad += re.findall(r"^.*(?:ERROR: \w*Sanitizer|runtime error:).*$", said, re.M)
+            if bad:
+                raise RuntimeError("; ".join(bad) + "\n" + said[-3000:])
 
     def tenant(self, name, quota=None):
         for node in self.items:
@@ -261,4 +272,6 @@ class Nodes:
             node.stop()
         if self.redis:
             self.redis.stop()
+        said = "".join(node.messages_all() for node in self.items)
         shutil.rmtree(self.folder, ignore_errors=True)
+        return said
