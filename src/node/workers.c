@@ -88,6 +88,9 @@ struct worker {
     struct worker_call *out[CHANNEL_SLOTS];
 };
 
+/* What a worker may reach is one tenant's: its files, allow-list, namespace, quota, and whose state
+ * and functions its requests mean (service.h). So a class is a tenant, also where the catalogue
+ * says that two trust each other: in one process the second would be given what is the first's. */
 struct class
 {
     struct class *next;
@@ -752,8 +755,7 @@ static struct worker *worker_of(struct workers *workers, const char *tenant_name
         wm_diag_set(diag, WM_E_NOT_FOUND, "tenant %s: there is none", tenant_name);
         return NULL;
     }
-    struct class *class =
-        get_class(workers, tenant->trust_class[0] ? tenant->trust_class : tenant->name);
+    struct class *class = get_class(workers, tenant->name);
     if (!class) {
         wm_diag_set(diag, -ENOMEM, "worker: %s", wm_error_text(-ENOMEM));
         return NULL;
@@ -822,10 +824,8 @@ int workers_ensure(struct workers *workers, struct function_version *version, ui
 
 void workers_forget_names(struct workers *workers, const char *tenant)
 {
-    const struct tenant *found = catalogue_tenant(workers->node->catalogue, tenant);
-    const char *name = found && found->trust_class[0] ? found->trust_class : tenant;
     for (struct worker *worker = workers->list; worker; worker = worker->next) {
-        if (worker->ready && strcmp(worker->class->name, name) == 0) {
+        if (worker->ready && strcmp(worker->class->name, tenant) == 0) {
             struct control_message *message = wm_alloc_zero(1, sizeof *message);
             if (message) {
                 message->kind = CONTROL_FORGET;
