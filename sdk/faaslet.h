@@ -94,7 +94,8 @@ FAASLET_IMPORT(log) int32_t faaslet_log(const char *text, uint32_t len);
 
 /* --- Chained calls: functions of the same tenant --- */
 
-/* Starts `name` ("NAME", "NAME:ALIAS" or "NAME@VERSION"); returns the call's id, > 0, at once. */
+/* Starts `name` ("NAME", "NAME:ALIAS" or "NAME@VERSION"); returns the call's id, > 0, at once. It
+ * may go on when this call has ended, but never has longer than this call had. */
 FAASLET_IMPORT(chain)
 int64_t faaslet_chain(const char *name, uint32_t name_len, const void *input, uint32_t input_len);
 /* The same for a function int32_t f(void) of this module, as its own call from the Proto-Faaslet

@@ -7,7 +7,8 @@
  * the node knows better places, it is the node's (Faasm section 5.1: the scheduler).
  *
  * Only the call that started it may await it, and reads its output; when that call ends, those that
- * it left run on, and what they give is dropped.
+ * it left run on, and what they give is dropped. None has longer than the call that started it: a
+ * tree of calls, however large, is over when its root's time is.
  *
  * Threads: any; each object is guarded by its state word and by counted references. */
 #ifndef WM_FAASLET_CHAIN_H
@@ -31,6 +32,7 @@ struct chained {
     _Atomic uint32_t refs;
     struct function *function; /* a reference; NULL: REMOTE */
     uint32_t func_idx, depth;
+    int64_t deadline_ns; /* its parent's */
     uint8_t *input, *output;
     uint32_t input_len, output_len, output_room;
     enum call_end end;

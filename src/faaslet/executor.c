@@ -462,7 +462,7 @@ static void publish_chained(struct executor *executor, struct faaslet_call *call
     }
 }
 
-static void run_chained(struct executor *executor, struct chained *chained, int64_t deadline_ns)
+static void run_chained(struct executor *executor, struct chained *chained)
 {
     struct faaslet_call call = {
         .id = chained->id,
@@ -471,9 +471,14 @@ static void run_chained(struct executor *executor, struct chained *chained, int6
         .depth = chained->depth,
         .input = wm_view_of(chained->input, chained->input_len),
         .more = more_output,
-        .deadline_ns = deadline_ns,
+        .deadline_ns = chained->deadline_ns,
     };
-    run_call(executor, &call, 0, publish_chained, chained);
+    if (host_monotonic_ns() < chained->deadline_ns) {
+        run_call(executor, &call, 0, publish_chained, chained);
+    } else {
+        call.end = CALL_END_TIMEOUT; /* what a call left that is over */
+        publish_chained(executor, &call, chained);
+    }
     executor->chained++;
     chained_put(chained);
 }
@@ -501,6 +506,7 @@ static int new_chained(struct faaslet_call *call, struct function *function, uin
     chained->function = function;
     chained->func_idx = func_idx;
     chained->depth = call->depth + 1;
+    chained->deadline_ns = call->deadline_ns;
     chained->input = copy;
     chained->input_len = (uint32_t)input.len;
     chained->sibling = call->children;
@@ -718,7 +724,7 @@ int executor_await(struct faaslet_call *call, struct chained *chained, uint32_t 
      * on the wait, since it would last as long as the call does. */
     if (timeout_ms == UINT32_MAX && executor->running_count < executor->executors->config.slots &&
         executor->running_count < RUNNING_MAX && queue_take(executor->executors, chained)) {
-        run_chained(executor, chained, call->deadline_ns);
+        run_chained(executor, chained);
         executor->inlined++;
         return 0;
     }
@@ -773,7 +779,7 @@ static void *executor_main(void *arg)
         struct chained *chained = queue_pop(executors);
         if (chained) {
             executor_pay_wake(executor);
-            run_chained(executor, chained, 0);
+            run_chained(executor, chained);
         } else if (channel_take(channel, &slot, &call)) {
             share_work(executor);
             if (call.function != executor->last_function) {

@@ -62,7 +62,7 @@ struct tenant_quota {        /* 0: the default in [] */
 
 struct tenant {
     char name[CATALOGUE_NAME_BYTES_MAX + 1];
-    char trust_class[CATALOGUE_NAME_BYTES_MAX + 1]; /* whose worker processes it shares [its own] */
+    char trust_class[CATALOGUE_NAME_BYTES_MAX + 1]; /* whom it trusts [itself]; only shown */
     struct tenant_quota quota;
     char **allow; /* hosts that outbound HTTP may reach: "example.org:443"; NULL-terminated */
 };
