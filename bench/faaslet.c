@@ -1,21 +1,26 @@
 /* faaslet.c: what Faaslets cost, in a worker as a node has it (isolated.h).
  *
- *   cold start   a call of a function that does nothing and has no slot: from its submission to its
- *                result in the caller's hands, through the channel and back, the worker being
+ *   cold start   a call of a function that does nothing and has no slot: from its submission to
+ *                its result in the caller's hands, through the channel and back, the worker being
  *                confined, in its control group and network namespace. Each call is of another
- *                function than the last calls were, so that each binds a slot anew
- *   .engine_us   the same without the hand-over between processes: processor time of the worker for
- *                each call, all in (binding, call, result, reset), while calls are always waiting
+ *                function than the last ones were, so that each binds a slot anew. Caller and
+ *                worker are on one processor, as for chained calls
+ *   .two_cores_us   the same on two: each hand-over wakes an idle processor, which on a virtual
+ *                machine takes longer than all the rest. .anywhere_us: as the kernel places them
+ *   .engine_us   the same without the hand-over: processor time of the worker for each call, all
+ *                in (binding, call, result, reset), while calls are always waiting
  *   .process_ms  a tenant's first call: group, namespace, process, function, call
  *   warm call    of one function, two executors, many on their way: processor time of both sides
  *   cold starts  two executors, as many calls on their way as they can use
  *   idle         12,000 functions of one module that were called once and wait for more, in one
  *                worker: what each adds to its PSS, all in (Proto-Faaslet, slot); to its page
- * tables, which are not in the PSS; and to all that its control group is charged for chain chained
- * calls that are awaited, one after the other: on the caller's thread, and by another executor
+ *                tables, which are not in the PSS; to all that its control group is charged for
+ *   chain        chained calls that are awaited, one after the other: on the caller's thread, and
+ *                by another executor on another processor
  *
  * Peers: crun (create, start, delete) for a static program that does nothing, and fork and exec of
- * it alone; for chained calls a round trip between two threads by futex. */
+ * it alone; where threads meet, a round trip between two of them by futex. runsc is not packaged
+ * here. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -65,6 +70,95 @@ static void figure(const struct bench_config *config, const char *name, double *
                                   .spread = stat.q3 - stat.q1,
                                   .runs = count};
     bench_figure_write(config, &figure);
+}
+
+/* --- Placement --- */
+
+static void pin(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    (void)sched_setaffinity(0, sizeof set, &set);
+}
+
+enum placement { ANYWHERE, ON_FIRST, ON_SECOND, IN_TURN };
+
+/* A worker's threads; IN_TURN: two executors, which were made one after the other, are on two. */
+static void place(const struct isolated *isolated, enum placement placement)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", link_process(isolated->link)->pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+        if (entry->d_name[0] != '.') {
+            cpu_set_t set;
+            CPU_ZERO(&set);
+            if (placement == ANYWHERE || placement == ON_FIRST ||
+                (placement == IN_TURN && count % 2 == 0)) {
+                CPU_SET(0, &set);
+            }
+            if (placement == ANYWHERE || placement == ON_SECOND ||
+                (placement == IN_TURN && count % 2 == 1)) {
+                CPU_SET(1, &set);
+            }
+            count++;
+            (void)sched_setaffinity(atoi(entry->d_name), sizeof set, &set);
+        }
+    }
+    if (tasks) {
+        closedir(tasks);
+    }
+}
+
+/* --- Two threads and a futex --- */
+
+struct ping {
+    _Alignas(64) _Atomic uint32_t word;
+    uint32_t turns;
+    int cpu;
+};
+
+static void turn_to(_Atomic uint32_t *word, uint32_t wanted, uint32_t next)
+{
+    uint32_t now;
+    while ((now = atomic_load(word)) != wanted) {
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, now, NULL, NULL, 0);
+    }
+    atomic_store(word, next);
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void *ping_main(void *arg)
+{
+    struct ping *ping = arg;
+    pin(ping->cpu);
+    for (uint32_t i = 0; i < ping->turns; i++) {
+        turn_to(&ping->word, 1, 0);
+    }
+    return NULL;
+}
+
+/* A round trip between two threads, on processors 0 and `other`. */
+static double futex_us(int other)
+{
+    struct ping ping = {.turns = 500, .cpu = other};
+    cpu_set_t before;
+    pthread_t thread;
+    (void)sched_getaffinity(0, sizeof before, &before);
+    pin(0);
+    if (pthread_create(&thread, NULL, ping_main, &ping) != 0) {
+        bench_die("a thread cannot be made");
+    }
+    int64_t began_ns = bench_now_ns(BENCH_WALL);
+    for (uint32_t i = 0; i < ping.turns; i++) {
+        turn_to(&ping.word, 0, 1);
+    }
+    pthread_join(thread, NULL);
+    double us = (double)(bench_now_ns(BENCH_WALL) - began_ns) / 1e3 / ping.turns;
+    (void)sched_setaffinity(0, sizeof before, &before);
+    return us;
 }
 
 /* --- Cold starts --- */
@@ -133,35 +227,61 @@ static double process_ms(const int fds[2])
     return ms;
 }
 
+/* The median of STARTS calls, one at a time. */
+static double start_us(struct isolated *isolated, uint32_t first, uint32_t functions,
+                       uint32_t *turn, bool cold)
+{
+    double samples[STARTS];
+    for (uint32_t i = 0; i < STARTS; i++) {
+        int64_t began_ns = bench_now_ns(BENCH_WALL);
+        expect(isolated_drive(isolated, first, functions, turn, 1, 1), cold ? 1 : 0);
+        samples[i] = (double)(bench_now_ns(BENCH_WALL) - began_ns) / 1e3;
+    }
+    return bench_stat(samples, STARTS).median;
+}
+
+/* The same with the caller on one processor and the worker on that or another one. */
+static double start_placed_us(struct isolated *isolated, enum placement placement, uint32_t *turn)
+{
+    cpu_set_t before;
+    (void)sched_getaffinity(0, sizeof before, &before);
+    pin(0);
+    place(isolated, placement);
+    double us = start_us(isolated, 2, FUNCTIONS - 1, turn, true);
+    place(isolated, ANYWHERE);
+    (void)sched_setaffinity(0, sizeof before, &before);
+    return us;
+}
+
 static void cold_starts(const struct bench_config *config, const int fds[2])
 {
     static double start[BENCH_ROUNDS_MAX], warm[BENCH_ROUNDS_MAX], engine[BENCH_ROUNDS_MAX];
     static double rate[BENCH_ROUNDS_MAX], crun[BENCH_ROUNDS_MAX], exec[BENCH_ROUNDS_MAX];
     static double process[BENCH_ROUNDS_MAX], both[BENCH_ROUNDS_MAX];
+    static double one_core[BENCH_ROUNDS_MAX], two_cores[BENCH_ROUNDS_MAX];
+    static double futex[BENCH_ROUNDS_MAX];
     bool has_crun = bench_exists("/usr/bin/crun");
     struct isolated one, two;
     uint32_t turn = 0, zero = 0;
+    cpu_set_t everywhere;
+    (void)sched_getaffinity(0, sizeof everywhere, &everywhere);
     isolated_start(&one, "one", 1, SLOTS);
     isolated_start(&two, "two", 2, SLOTS);
     isolated_load(&one, fds, 1, FUNCTIONS);
     isolated_load(&two, fds, 1, FUNCTIONS);
     for (int r = -2; r < config->rounds; r++) { /* the first rounds only warm up */
         int at = r < 0 ? 0 : r;
-        double samples[STARTS];
-        for (uint32_t i = 0; i < STARTS; i++) {
-            int64_t began_ns = bench_now_ns(BENCH_WALL);
-            expect(isolated_drive(&one, 2, FUNCTIONS - 1, &turn, 1, 1), 1);
-            samples[i] = (double)(bench_now_ns(BENCH_WALL) - began_ns) / 1e3;
-        }
-        start[at] = bench_stat(samples, STARTS).median;
+        start[at] = start_us(&one, 2, FUNCTIONS - 1, &turn, true);
+        one_core[at] = start_placed_us(&one, ON_FIRST, &turn);
+        futex[at] = futex_us(1);
+        two_cores[at] = start_placed_us(&one, ON_SECOND, &turn);
         exec[at] = exec_us(config);
         (void)isolated_drive(&one, 1, 1, &zero, 1, 1);
-        for (uint32_t i = 0; i < STARTS; i++) {
-            int64_t began_ns = bench_now_ns(BENCH_WALL);
-            expect(isolated_drive(&one, 1, 1, &zero, 1, 1), 0);
-            samples[i] = (double)(bench_now_ns(BENCH_WALL) - began_ns) / 1e3;
-        }
-        warm[at] = bench_stat(samples, STARTS).median;
+        place(&one, ON_FIRST);
+        pin(0);
+        warm[at] = start_us(&one, 1, 1, &zero, false);
+        (void)sched_setaffinity(0, sizeof everywhere, &everywhere);
+        place(&one, ANYWHERE);
         crun[at] = has_crun ? crun_us(config) : 0;
 
         int64_t began_ns = isolated_cpu_ns(&one);
@@ -183,10 +303,13 @@ static void cold_starts(const struct bench_config *config, const int fds[2])
     size_t count = (size_t)config->rounds;
     double crun_median_us = has_crun ? bench_stat(crun, count).median : 0;
     const char *peer = has_crun ? "crun create, start, delete" : NULL;
-    figure(config, "faaslet.cold_start.p50_us", start, count, 30, false, "us", peer,
+    figure(config, "faaslet.cold_start.p50_us", one_core, count, 30, false, "us", peer,
            crun_median_us);
     figure(config, "faaslet.cold_start.engine_us", engine, count, 10, false, "us",
            "fork, exec, wait", bench_stat(exec, count).median);
+    figure(config, "faaslet.cold_start.two_cores_us", two_cores, count, 0, false, "us",
+           "futex round trip, two cores", bench_stat(futex, count).median);
+    figure(config, "faaslet.cold_start.anywhere_us", start, count, 0, false, "us", NULL, 0);
     figure(config, "faaslet.cold_start.warm_us", warm, count, 0, false, "us", NULL, 0);
     figure(config, "faaslet.warm_call_us", both, count, 0, false, "us", NULL, 0);
     figure(config, "faaslet.cold_start.process_ms", process, count, 0, false, "ms", peer,
@@ -255,82 +378,6 @@ static double chain_us(struct isolated *isolated, uint32_t what, uint32_t count)
     return (double)result.result.usage.wall_ns / 1e3 / count;
 }
 
-struct ping {
-    _Alignas(64) _Atomic uint32_t word;
-    uint32_t turns;
-    int cpu;
-};
-
-static void turn_to(_Atomic uint32_t *word, uint32_t wanted, uint32_t next)
-{
-    uint32_t now;
-    while ((now = atomic_load(word)) != wanted) {
-        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, now, NULL, NULL, 0);
-    }
-    atomic_store(word, next);
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-static void pin(int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    (void)sched_setaffinity(0, sizeof set, &set);
-}
-
-static void *ping_main(void *arg)
-{
-    struct ping *ping = arg;
-    pin(ping->cpu);
-    for (uint32_t i = 0; i < ping->turns; i++) {
-        turn_to(&ping->word, 1, 0);
-    }
-    return NULL;
-}
-
-/* A round trip between two threads, on processors 0 and `other`. */
-static double futex_us(int other)
-{
-    struct ping ping = {.turns = 2000, .cpu = other};
-    cpu_set_t before;
-    pthread_t thread;
-    (void)sched_getaffinity(0, sizeof before, &before);
-    pin(0);
-    if (pthread_create(&thread, NULL, ping_main, &ping) != 0) {
-        bench_die("a thread cannot be made");
-    }
-    int64_t began_ns = bench_now_ns(BENCH_WALL);
-    for (uint32_t i = 0; i < ping.turns; i++) {
-        turn_to(&ping.word, 0, 1);
-    }
-    pthread_join(thread, NULL);
-    double us = (double)(bench_now_ns(BENCH_WALL) - began_ns) / 1e3 / ping.turns;
-    (void)sched_setaffinity(0, sizeof before, &before);
-    return us;
-}
-
-/* Its threads in turn on processors 0 and 1, so that the two executors, which were made one after
- * the other, are on two. */
-static void pin_threads(const struct isolated *isolated)
-{
-    char path[64];
-    unsigned count = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", link_process(isolated->link)->pid);
-    DIR *tasks = opendir(path);
-    for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
-        if (entry->d_name[0] != '.') {
-            cpu_set_t set;
-            CPU_ZERO(&set);
-            CPU_SET(count++ % 2, &set);
-            (void)sched_setaffinity(atoi(entry->d_name), sizeof set, &set);
-        }
-    }
-    if (tasks) {
-        closedir(tasks);
-    }
-}
-
 static void chains(const struct bench_config *config, const int fds[2])
 {
     static double here[BENCH_ROUNDS_MAX], across[BENCH_ROUNDS_MAX], futex_here[BENCH_ROUNDS_MAX],
@@ -338,7 +385,7 @@ static void chains(const struct bench_config *config, const int fds[2])
     struct isolated isolated;
     isolated_start(&isolated, "chain", 2, SLOTS);
     isolated_load(&isolated, fds, 1, 1);
-    pin_threads(&isolated);
+    place(&isolated, IN_TURN);
     for (int r = -1; r < config->rounds; r++) {
         int at = r < 0 ? 0 : r;
         here[at] = chain_us(&isolated, 1, CHAINED);
