@@ -25,6 +25,9 @@ SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef LARGE
+volatile char large[LARGE] = {1};
+#endif
 #ifdef CHAINS
 FAASLET_MAIN
 {
@@ -331,6 +334,14 @@ def a_function_made_anew_has_nothing_of_the_one_before():
     check(n3.put("again", "two") == 1)
     n1.says("again", "two - -")
     check(len(n1.do("GET", "/v1/functions/again")["versions"]) == 1)
+
+
+@test
+def large_modules_come_in_parts():
+    n1, _, n3 = shared()
+    n1.put("big", "six", "-DLARGE=9000001", "-Wl,--export=large")
+    check(len(module("six")) > 9000000, "not large:", len(module("six")))
+    n3.says("big", "six - -", 20)
 
 
 @test
