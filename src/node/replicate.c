@@ -502,6 +502,10 @@ static int meet(struct link *link, bool fresh, bool compare, const dirty_list *l
     rc = push(replicate, client, list, diag);
     if (rc == 0 && fresh) {
         rc = replicate_learn_keys(replicate, link->peer, client, diag);
+        if (rc == WM_E_LIMIT) { /* its images are not taken; its entries are */
+            complain(replicate, link->peer, "keys", diag);
+            rc = 0;
+        }
     }
     if (rc == 0 && compare) {
         rc = pull(replicate, link->peer, client, diag);

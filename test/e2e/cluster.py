@@ -25,6 +25,9 @@ SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef LARGE
+volatile char large[LARGE] = {1};
+#endif
 #ifdef CHAINS
 FAASLET_MAIN
 {
@@ -334,6 +337,14 @@ def a_function_made_anew_has_nothing_of_the_one_before():
 
 
 @test
+def large_modules_come_in_parts():
+    n1, _, n3 = shared()
+    n1.put("big", "six", "-DLARGE=9000001", "-Wl,--export=large")
+    check(len(module("six")) > 9000000, "not large:", len(module("six")))
+    n3.says("big", "six - -", 20)
+
+
+@test
 def a_rollback_elsewhere_reaches_workers_that_run():
     """Also those that have looked a name up before, for a call that they chained."""
     n1, n2, _ = shared()
@@ -422,6 +433,47 @@ def images_made_elsewhere_need_their_signature_and_their_bytes():
     answer = n3.ask("POST", "/v1/call/forged", b"")
     check(answer.status == 422 and b"bytes" in answer.body, answer.status, answer.body)
     check(not os.path.exists(n3.data + "/images/" + image), "kept what was refused")
+
+
+@test
+def images_signed_by_strangers_or_for_others_are_refused():
+    n1, n2, n3 = shared()
+    stranger = Node(shared.cluster, 9)
+    stranger.data = os.path.join(shared.cluster.folder, "stranger")
+    process = subprocess.Popen(
+        [BUILD + "/wardmote-node", "--name", "n1", "--data", stranger.data, "--listen", "127.0.0.1:0"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=dict(os.environ, WARDMOTE_WASMC=BUILD + "/wardmote-wasmc"))
+    try:
+        process.stdout.readline()
+        stranger.put("strange", "four")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+    shared.cluster.part((0, 2), (1, 2))
+    before = set(os.listdir(n1.data + "/images"))
+    n1.put("strange", "four")
+    n1.put("swapped", "five")
+    n2.says("strange", "four - -")
+    n2.says("swapped", "five - -")
+    made = {name for name in set(os.listdir(n1.data + "/images")) - before if name.endswith(".manifest")}
+    theirs = [name for name in os.listdir(stranger.data + "/images") if name.endswith(".manifest")]
+    check(len(made) == 2 and len(theirs) == 1 and theirs[0] in made, made, theirs)
+    other = (made - set(theirs)).pop()
+    with open(f"{n1.data}/images/{theirs[0]}", "rb") as file:
+        right = file.read()
+    with open(f"{stranger.data}/images/{theirs[0]}", "rb") as file:
+        wrong = file.read()
+    for node in (n1, n2):
+        for name, content in ((theirs[0], wrong), (other, right)):
+            with open(f"{node.data}/images/{name}", "wb") as file:
+                file.write(content)
+    shared.cluster.heal((0, 2), (1, 2))
+    for name, why in (("strange", b"trust"), ("swapped", b"another module")):
+        n3.eventually("GET", "/v1/functions/" + name, 200)
+        answer = n3.ask("POST", "/v1/call/" + name, b"")
+        check(answer.status == 422 and why in answer.body, name, answer.status, answer.body)
 
 
 @test
