@@ -22,6 +22,8 @@ void wm_sha256_init(struct wm_sha256 *hash);
 void wm_sha256_add(struct wm_sha256 *hash, struct wm_view bytes);
 void wm_sha256_end(struct wm_sha256 *hash, uint8_t out[WM_SHA256_BYTES]);
 void wm_sha256_once(struct wm_view bytes, uint8_t out[WM_SHA256_BYTES]);
+/* Of one byte and then the bytes: how trees tell leaves from nodes. */
+void wm_sha256_prefixed(uint8_t prefix, struct wm_view bytes, uint8_t out[WM_SHA256_BYTES]);
 
 #define WM_MAC_BYTES 32
 #define WM_MAC_KEY_BYTES 32

@@ -51,6 +51,27 @@ TEST(sha256_of_a_million_letters_in_uneven_pieces)
               "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+/* Short texts go another way than long ones: every length around the ends of blocks. */
+TEST(sha256_at_once_is_that_of_pieces_at_every_length)
+{
+    uint8_t text[1100], once[WM_SHA256_BYTES], pieces[WM_SHA256_BYTES];
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = (uint8_t)(i * 7 + i / 251 + 0x81);
+    }
+    for (size_t len = 0; len < sizeof text - 1; len++) {
+        struct wm_sha256 hash;
+        wm_sha256_init(&hash);
+        wm_sha256_add(&hash, wm_view_of(text, len / 3));
+        wm_sha256_add(&hash, wm_view_of(text + len / 3, len - len / 3));
+        wm_sha256_end(&hash, pieces);
+        wm_sha256_once(wm_view_of(text, len), once);
+        CHECK(memcmp(once, pieces, sizeof once) == 0);
+        wm_sha256_once(wm_view_of(text, len + 1), once);
+        wm_sha256_prefixed(text[0], wm_view_of(text + 1, len), pieces);
+        CHECK(memcmp(once, pieces, sizeof once) == 0);
+    }
+}
+
 TEST(mac_gives_the_values_of_rfc_4231)
 {
     uint8_t key[WM_MAC_KEY_BYTES] = {0}, out[WM_MAC_BYTES];

