@@ -670,7 +670,10 @@ const struct entry_ops entry_token_ops = {"tokens", token_free, token_encode, to
 enum role catalogue_token(struct catalogue *catalogue, struct wm_view token, const char **tenant)
 {
     uint8_t hash[WM_SHA256_BYTES];
-    wm_sha256_once(token.len > 4 * CATALOGUE_TOKEN_BYTES ? (struct wm_view){0} : token, hash);
+    if (token.len > 4 * CATALOGUE_TOKEN_BYTES) {
+        token = wm_view_of(NULL, 0); /* none is so long: not worth hashing */
+    }
+    wm_sha256_once(token, hash);
     struct token_entry *entry = entry_find(catalogue, ENTRY_TOKEN, wm_view_of(hash, sizeof hash));
     if (!entry) {
         return ROLE_NONE;

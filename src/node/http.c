@@ -596,7 +596,7 @@ static bool begin_body(struct http_request *request)
         request->body_fd =
             openat(request->node->dir_fd, NODE_TEMP, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (request->body_fd < 0) {
-            http_error_diag(request, -errno, NULL);
+            http_error_diag(request, -errno, &request->diag);
             return false;
         }
         wm_sha256_init(&request->body_hash);
