@@ -124,5 +124,6 @@ TEST(random_bytes_differ_and_fill_the_buffer)
 
 TEST_MAIN(TEST_CASE(sha256_gives_the_published_values),
           TEST_CASE(sha256_of_a_million_letters_in_uneven_pieces),
+          TEST_CASE(sha256_at_once_is_that_of_pieces_at_every_length),
           TEST_CASE(mac_gives_the_values_of_rfc_4231), TEST_CASE(bytes_equal_sees_every_bit),
           TEST_CASE(random_bytes_differ_and_fill_the_buffer))
