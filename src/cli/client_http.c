@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/view.h"
 #include "cli/client_json.h"
 
 #define ERROR_BODY_MAX (UINT64_C(1) << 20)
@@ -184,6 +185,42 @@ static void take_name(char *out, size_t room, const char *value, size_t len)
     }
 }
 
+/* "ID; record=SECOND.INDEX; cold=0; time_us=31" */
+static void take_call(struct client_answer *answer, const char *value, size_t len)
+{
+    const char *end = value + len, *next;
+    for (const char *at = value; at < end; at = next) {
+        const char *stop = memchr(at, ';', (size_t)(end - at));
+        stop = stop ? stop : end;
+        next = stop + 1;
+        while (at < stop && *at == ' ') {
+            at++;
+        }
+        size_t part = (size_t)(stop - at);
+        const char *equals = memchr(at, '=', part);
+        size_t name = equals ? (size_t)(equals - at) : part;
+        struct wm_view key = wm_view_of(at, name);
+        const char *text = equals ? equals + 1 : at;
+        size_t text_len = (size_t)(stop - text);
+        char digits[24] = "";
+        uint64_t number;
+        if (text_len < sizeof digits) {
+            memcpy(digits, text, text_len);
+        }
+        if (!equals) {
+            take_name(answer->call, sizeof answer->call, text, text_len);
+        } else if (wm_view_eq_str(key, "record")) {
+            take_name(answer->record, sizeof answer->record, text, text_len);
+        } else if (wm_view_eq_str(key, "cold") && cli_number(digits, &number)) {
+            answer->cold = number != 0;
+            answer->has_cold = true;
+        } else if (wm_view_eq_str(key, "time_us") && cli_number(digits, &number)) {
+            answer->time_us = number;
+            answer->has_time = true;
+        }
+    }
+}
+
 static size_t take_header(char *line, size_t size, size_t count, void *self)
 {
     struct transfer *transfer = self;
@@ -194,21 +231,13 @@ static size_t take_header(char *line, size_t size, size_t count, void *self)
     if (number_of(line, len, "Retry-After", &number)) {
         answer->retry_after_s = number;
         answer->has_retry_after = true;
-    } else if (number_of(line, len, "Wardmote-Cold", &number)) {
-        answer->cold = number != 0;
-        answer->has_cold = true;
     } else if (number_of(line, len, "Wardmote-Value-Bytes", &number)) {
         answer->value_bytes = number;
         answer->has_value_bytes = true;
-    } else if (number_of(line, len, "Wardmote-Time-Us", &number)) {
-        answer->time_us = number;
-        answer->has_time = true;
     } else if ((value = value_of(line, len, "Wardmote-Return-Code", &value_len))) {
         take_return_code(answer, value, value_len);
     } else if ((value = value_of(line, len, "Wardmote-Call", &value_len))) {
-        take_name(answer->call, sizeof answer->call, value, value_len);
-    } else if ((value = value_of(line, len, "Wardmote-Record", &value_len))) {
-        take_name(answer->record, sizeof answer->record, value, value_len);
+        take_call(answer, value, value_len);
     }
     return len;
 }

@@ -36,7 +36,7 @@ struct client_answer {
     char *body;           /* NUL after its end; NULL where it went to the sink */
     size_t len;           /* also of what went to the sink */
     char call[96];        /* Wardmote-Call; only letters, digits, - _ . : are taken */
-    char record[96];      /* Wardmote-Record, likewise: where its record is */
+    char record[96];      /* its `record`, likewise: where its record is */
     uint64_t value_bytes; /* Wardmote-Value-Bytes: of the whole value of which this is a part */
     bool has_value_bytes;
     int64_t return_code;

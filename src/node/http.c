@@ -279,6 +279,18 @@ struct MHD_Response *http_response_copy(struct wm_view bytes)
     return MHD_create_response_from_buffer(bytes.len, (void *)bytes.ptr, MHD_RESPMEM_MUST_COPY);
 }
 
+struct MHD_Response *http_response_in_place(struct http_request *request, struct wm_view bytes)
+{
+    if (bytes.len > request->body_room) {
+        return http_response_copy(bytes);
+    }
+    if (bytes.len != 0) {
+        memcpy(request->body, bytes.ptr, bytes.len);
+    }
+    /* libmicrohttpd reads it for the last time before it says that the request is completed. */
+    return MHD_create_response_from_buffer(bytes.len, request->body, MHD_RESPMEM_PERSISTENT);
+}
+
 void http_answer_bytes(struct http_request *request, unsigned status, const char *type,
                        struct wm_view bytes)
 {

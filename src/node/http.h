@@ -142,6 +142,9 @@ void http_error_detail(struct http_request *request, unsigned status, const char
  * errno) is logged and not told. */
 void http_error_diag(struct http_request *request, int err, const struct wm_diag *diag);
 struct MHD_Response *http_response_copy(struct wm_view bytes);
+/* Without a copy of its own where it fits: it takes the place of the request's body, which nobody
+ * may need any more. */
+struct MHD_Response *http_response_in_place(struct http_request *request, struct wm_view bytes);
 
 /* Runs `run` in another thread, then `after` on the loop's. */
 void http_work(struct http_request *request, void (*run)(struct http_request *request),

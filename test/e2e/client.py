@@ -468,7 +468,7 @@ if "-MF" in args:
 
 def call():
     node.reset()
-    headers = {"Wardmote-Call": "77.1", "Wardmote-Return-Code": "0", "Wardmote-Cold": "1", "Wardmote-Time-Us": "1234"}
+    headers = {"Wardmote-Call": "77.1; cold=1; time_us=1234", "Wardmote-Return-Code": "0"}
     raw = b"\x1b[31mraw\0\xff\n"
     node.on("POST", "/v1/call/hello", (200, raw, headers))
     out = run("fn", "call", "hello", "you", text=False)
@@ -536,7 +536,7 @@ def call():
     node.on("GET", "/v1/calls/12.34/receipt", (200, b"\xa1of a record"))
     out = run("fn", "call", "hello", "--receipt", "receipt")
     check("--receipt waits for the signature", status(out, 0), "" if out.stdout == "ok" and (WORK / "receipt").read_bytes() == b"\xa1receipt" else out)
-    node.on("POST", "/v1/call/hello", (200, b"ok", {**headers, "Wardmote-Record": "12.34"}))
+    node.on("POST", "/v1/call/hello", (200, b"ok", {**headers, "Wardmote-Call": "77.1; record=12.34; cold=0; time_us=5"}))
     run("fn", "call", "hello", "--receipt", "receipt")
     check("the record's number, where the node tells it", "" if (WORK / "receipt").read_bytes() == b"\xa1of a record" else "another")
     node.on("GET", "/v1/calls/99", (200, {"state": "done", "end": "failed", "return_code": 3}))
@@ -549,6 +549,10 @@ def call():
     node.on("POST", "/v1/call/hello", (200, b"ok", {"Wardmote-Call": "../../x"}))
     out = run("fn", "call", "hello", "--receipt", "receipt2")
     check("a call's number is not followed anywhere", status(out, 1), (WORK / "receipt2").exists() and "a file")
+    for odd in ("; record=../../x", "77.1;;=;record;record==;time_us=1e9;cold=", "x" * 5000, ";" * 5000, "a; time_us=" + "9" * 400):
+        node.on("POST", "/v1/call/hello", (200, b"ok", {"Wardmote-Call": odd}))
+        got = json.loads(run("fn", "call", "hello", "--json").stdout)
+        check(f"Wardmote-Call: {odd[:30]}", "" if got["output"] == "ok" and got["time_us"] is None and got["cold"] is None else got)
 
 
 def tables():
