@@ -32,7 +32,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "test" / "common"))
-from fleet import Nodes, Redis, descendants, free_ports, pss_bytes, start, stop  # noqa: E402
+from cluster import Nodes, Redis, descendants, free_ports, pss_bytes, start, stop  # noqa: E402
 
 GENERATE, EPOCH, LOSS = 0, 2, 4  # examples/training/training.h
 PRIVATE, SEVERAL = 1, 2

@@ -19,7 +19,7 @@ import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "common"))
-from fleet import CallFailed, Nodes, descendants  # noqa: E402
+from cluster import CallFailed, Nodes, descendants  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
 EXAMPLES = HERE.parent.parent / "examples"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""fleet.py: nodes of this machine for tests and benches: started, given functions, called, stopped.
+"""cluster.py: nodes of this machine for tests and benches: started, given functions, called, stopped.
 
     with Nodes(BUILD, 3) as nodes:
         nodes.tenant("t", quota={...})
