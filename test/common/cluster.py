@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""nodes.py: nodes of this machine for tests and benches: started, given functions, called, stopped.
+"""cluster.py: nodes of this machine for tests and benches: started, given functions, called, stopped.
 
     with Nodes(BUILD, 3) as nodes:
         nodes.tenant("t", quota={...})
@@ -62,9 +62,11 @@ def start(args, log):
                             preexec_fn=die_with_parent)
 
 
-def stop(process, seconds=20):
+def stop(process, seconds=20, asked=False):
+    """asked: it has had its SIGTERM; a second one would end a node at once."""
     if process and process.poll() is None:
-        process.terminate()
+        if not asked:
+            process.terminate()
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -188,8 +190,8 @@ class Node:
     def pids(self):
         return descendants(self.process.pid)
 
-    def stop(self):
-        stop(self.process, 40)
+    def stop(self, asked=False):
+        stop(self.process, 40, asked)
         self.log.close()
 
 
@@ -269,7 +271,7 @@ class Nodes:
             if node.process.poll() is None:
                 node.process.terminate()
         for node in self.items:
-            node.stop()
+            node.stop(asked=True)
         if self.redis:
             self.redis.stop()
         said = "".join(node.messages_all() for node in self.items)
