@@ -104,9 +104,33 @@ struct function *executors_function(struct executors *executors, uint32_t handle
     return function;
 }
 
+static void remember_cancelled(struct executors *executors, uint64_t call_id)
+{
+    uint32_t at = executors->cancelled_next++ % CHANNEL_SLOTS;
+    if (atomic_exchange(&executors->cancelled[at], call_id) == 0) {
+        atomic_fetch_add(&executors->cancelled_count, 1);
+    }
+}
+
+bool executors_take_cancelled(struct executors *executors, uint64_t call_id)
+{
+    if (WM_LIKELY(atomic_load_explicit(&executors->cancelled_count, memory_order_relaxed) == 0)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
+        uint64_t expected = call_id;
+        if (atomic_compare_exchange_strong(&executors->cancelled[i], &expected, 0)) {
+            atomic_fetch_sub(&executors->cancelled_count, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
 void executors_cancel(struct executors *executors, uint64_t call_id)
 {
     uint32_t threads = atomic_load(&executors->thread_count);
+    bool any = false;
     for (uint32_t i = 0; i < threads; i++) {
         struct executor *executor = executors->items[i];
         pthread_mutex_lock(&executor->lock);
@@ -119,6 +143,10 @@ void executors_cancel(struct executors *executors, uint64_t call_id)
             }
         }
         pthread_mutex_unlock(&executor->lock);
+        any = any || found;
+    }
+    if (!any && call_id != 0) {
+        remember_cancelled(executors, call_id);
     }
 }
 
@@ -398,6 +426,12 @@ static void run_channel(struct executor *executor, uint32_t slot, const struct c
         call->end = CALL_END_NOT_FOUND;
         snprintf(call->message, sizeof call->message, "the worker has no such function loaded");
         publish_channel(executor, call, &work);
+        return;
+    }
+    if (executors_take_cancelled(executors, from->id)) {
+        call->end = CALL_END_CANCELLED;
+        publish_channel(executor, call, &work);
+        function_put(call->function);
         return;
     }
     if (from->func_idx != UINT32_MAX) {

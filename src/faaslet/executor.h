@@ -52,7 +52,8 @@ void executors_free(struct executors *executors);
 /* Takes over one reference. Replaces what had the handle before. */
 WM_MUST_CHECK int executors_add_function(struct executors *executors, struct function *function);
 void executors_remove_function(struct executors *executors, uint32_t handle);
-/* The call is killed where it runs; one that has not begun runs all the same. */
+/* The call is killed where it runs; one of the channel's that has not begun ends when its turn
+ * comes. One thread. */
 void executors_cancel(struct executors *executors, uint64_t call_id);
 /* Names are looked up anew by the next chained call. */
 void executors_forget_names(struct executors *executors);

@@ -63,7 +63,15 @@ struct executors {
     pthread_t watchdog;
     bool watching;
     _Atomic uint32_t watchdog_asleep; /* a futex word */
+    /* Calls that were cancelled and did not run then: they have not begun, or had ended, which
+     * nobody can tell. As many as may be out; the newest replace the oldest. 0: none. */
+    _Atomic uint64_t cancelled[CHANNEL_SLOTS];
+    _Atomic uint32_t cancelled_count;
+    uint32_t cancelled_next; /* of who cancels */
 };
+
+/* Whether the call was cancelled before it began; says so once. Any thread. */
+bool executors_take_cancelled(struct executors *executors, uint64_t call_id);
 
 /* A reference, or NULL. */
 struct function *executors_function(struct executors *executors, uint32_t handle);

@@ -36,6 +36,9 @@ static bool look_at(struct executor *executor, int64_t now_ns, bool stopping)
         if (running->cpu_at_ns < 0) {
             running->cpu_at_ns = cpu_ns;
         }
+        if (executors_take_cancelled(executor->executors, running->call_id)) {
+            running->deadline_ns = 0; /* while it was on its way from the channel to here */
+        }
         kill = kill || now_ns >= running->deadline_ns ||
                cpu_ns - running->cpu_at_ns >= running->cpu_limit_ns;
         /* What was called by one that must end has to end as well. */

@@ -7,6 +7,8 @@
  *     C KEY DELTA      adds to a counter: its value
  *     E TEXT           the text backwards, after as many milliseconds as it is long
  *     S MS             sleeps
+ *     I KEY MS         the lock recipe: adds 1 under the global write lock, waiting MS between the
+ *                      pull and the push: "VALUE TOKEN"
  *     X                traps
  *     M                the module's mark, which an upload makes its own */
 #include <errno.h>
@@ -122,6 +124,33 @@ static int32_t backwards(char *text)
     return 0;
 }
 
+static int32_t increment(const char *key, long ms)
+{
+    uint32_t key_len = (uint32_t)strlen(key);
+    uint64_t value = 0;
+    int64_t token = faaslet_state_lock_global(key, key_len, FAASLET_LOCK_WRITE, 8000);
+    if (token <= 0) {
+        return say("lock %lld", token);
+    }
+    int32_t rc = faaslet_state_create(key, key_len, sizeof value);
+    rc = rc ? rc : faaslet_state_pull(key, key_len, 0, 0);
+    if (rc != 0 || faaslet_state_read(key, key_len, 0, &value, sizeof value) != sizeof value) {
+        return say("pull %lld", rc < 0 ? rc : -1);
+    }
+    pause_ms(ms);
+    value++;
+    rc = faaslet_state_write(key, key_len, 0, &value, sizeof value);
+    rc = rc ? rc : faaslet_state_push(key, key_len, 0, 0);
+    if (rc != 0) {
+        return say("push %lld", rc);
+    }
+    rc = faaslet_state_unlock_global(key, key_len);
+    char text[64];
+    faaslet_output(text, (uint32_t)snprintf(text, sizeof text, "%llu %lld %d",
+                                            (unsigned long long)value, (long long)token, rc));
+    return 0;
+}
+
 FAASLET_MAIN
 {
     int32_t len = faaslet_input(input, sizeof input - 1);
@@ -147,6 +176,7 @@ FAASLET_MAIN
         int32_t rc = faaslet_state_add(key, key_len, a, &value);
         return rc < 0 ? say("add %lld", rc) : say("%lld", value);
     }
+    case 'I': return increment(key, a);
     case 'E': return len > 2 ? backwards(input + 2) : 0;
     case 'S': pause_ms(atol(key)); return 0;
     case 'X': __builtin_trap();
