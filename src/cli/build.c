@@ -20,7 +20,8 @@ struct request {
     const char **args; /* clang's, in order */
     size_t arg_count;
     const char *out;
-    bool verbose, library, level, reactor, faaslet, cxx, any_source, no_link, debug;
+    bool verbose, library, level, reactor, faaslet, cxx, no_link, debug;
+    const char *source; /* the first */
     bool shared, loads; /* a library for run-time loading; a program that loads such */
 };
 
@@ -130,7 +131,7 @@ static int read_args(struct request *request, int argc, char **argv)
             if (access(text, R_OK) != 0) {
                 return cli_error(CLI_USAGE, "%s: cannot be read: %m", text);
             }
-            request->any_source = true;
+            request->source = request->source ? request->source : text;
             request->cxx = request->cxx || is_cxx(text);
         }
         request->level = request->level || strncmp(text, "-O", 2) == 0;
@@ -139,7 +140,7 @@ static int read_args(struct request *request, int argc, char **argv)
                            strcmp(text, "-E") == 0;
         request->args[request->arg_count++] = text;
     }
-    if (!request->any_source) {
+    if (!request->source) {
         return cli_error(CLI_USAGE, "build: no source file given: wardmote build %s",
                          cli_verb_build.arguments);
     }
@@ -409,7 +410,7 @@ static int build(const struct request *request)
     if (status < 0) {
         status = cli_error(CLI_FAILED, "%s: not started: %m", clang);
     } else if (status) {
-        status = cli_error(CLI_FAILED, "%s: not built: clang-19 said why above", request->out);
+        status = cli_error(CLI_FAILED, "%s: not built: clang-19 said why above", request->source);
     }
     free(argv);
     return status;

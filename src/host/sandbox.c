@@ -14,7 +14,7 @@ static const struct {
     const char *name;
     bool required;
 } table[HOST_SANDBOX_ITEMS] = {
-    [HOST_SANDBOX_ROOT] = {"users for workers", false},
+    [HOST_SANDBOX_ROOT] = {"rights of the node", false},
     [HOST_SANDBOX_WEIGHT] = {"cpu weight", true},
     [HOST_SANDBOX_QUOTA] = {"cpu quota", false},
     [HOST_SANDBOX_MEMORY] = {"memory limit", true},
@@ -73,10 +73,10 @@ void host_sandbox_probe(const struct host_cgroups *cgroups, struct host_sandbox 
         out->item[i].required = table[i].required;
     }
     if (geteuid() == 0) {
-        yes(out, HOST_SANDBOX_ROOT, "the node is root");
+        yes(out, HOST_SANDBOX_ROOT, "root; its workers have no capabilities");
     } else {
         no(out, HOST_SANDBOX_ROOT,
-           "the node is not root, so workers run as its user: start it as root");
+           "the node is not root, so what needs root is left out: start it as root");
     }
     if (cgroups) {
         probe_cgroups(cgroups, out);

@@ -137,7 +137,7 @@ static int need_default_tenant(struct node *node, struct wm_diag *diag)
 }
 
 /* A node that shares a key with others seals by that key, so that sealed secrets open on all of
- * them. What it sealed under its own before (own_key) is sealed anew (doc/adr/0007). */
+ * them. What it sealed under its own before (own_key) is sealed anew (doc/adr/0012). */
 static int open_catalogue(struct node *node, struct wm_diag *diag)
 {
     uint8_t cluster_key[32], own_key[32];
