@@ -132,8 +132,8 @@ static int32_t increment(const char *key, long ms)
     if (token <= 0) {
         return say("lock %lld", token);
     }
-    int32_t rc = faaslet_state_create(key, key_len, sizeof value);
-    rc = rc ? rc : faaslet_state_pull(key, key_len, 0, 0);
+    int32_t rc = faaslet_state_pull(key, key_len, 0, 0);
+    rc = rc == -ENOENT ? faaslet_state_create(key, key_len, sizeof value) : rc;
     if (rc != 0 || faaslet_state_read(key, key_len, 0, &value, sizeof value) != sizeof value) {
         return say("pull %lld", rc < 0 ? rc : -1);
     }
