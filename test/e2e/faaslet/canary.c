@@ -7,6 +7,7 @@
  *
  * All is searched: memory up to where it may grow, files, descriptors, environment, arguments,
  * what is past the input, others' outputs and state. */
+#define _XOPEN_SOURCE 700
 #include <dirent.h>
 #include <errno.h>
 #include <faaslet.h>

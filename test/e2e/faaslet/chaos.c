@@ -11,6 +11,7 @@
  *                      pull and the push: "VALUE TOKEN"
  *     X                traps
  *     M                the module's mark, which an upload makes its own */
+#define _XOPEN_SOURCE 700
 #include <errno.h>
 #include <faaslet.h>
 #include <stdio.h>

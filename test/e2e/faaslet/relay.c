@@ -8,6 +8,7 @@
  *     #               logs without end
  *     $               adds to its output without end: "-ERRNO LEN"
  *     %               takes memory without end: "PAGES" */
+#define _XOPEN_SOURCE 700
 #include <errno.h>
 #include <faaslet.h>
 #include <stdio.h>
