@@ -259,13 +259,16 @@ int channel_next_completion(struct channel *channel, uint32_t *slot, struct chan
     if (tail - channel->completed > CHANNEL_SLOTS) {
         return WM_E_MALFORMED;
     }
-    uint32_t number = shared->completions[channel->completed % CHANNEL_SLOTS];
+    /* Read once: the worker may write it between a check and a use. */
+    uint32_t number =
+        __atomic_load_n(&shared->completions[channel->completed % CHANNEL_SLOTS], __ATOMIC_RELAXED);
     channel->completed++;
     if (number >= CHANNEL_SLOTS || channel->state[number] != SLOT_OUT) {
         return WM_E_MALFORMED;
     }
     if (tail != channel->completed) {
-        uint32_t next = shared->completions[channel->completed % CHANNEL_SLOTS];
+        uint32_t next = __atomic_load_n(&shared->completions[channel->completed % CHANNEL_SLOTS],
+                                        __ATOMIC_RELAXED);
         if (next < CHANNEL_SLOTS) {
             prefetch_record(channel, next);
             __builtin_prefetch(out_window(channel, next));
