@@ -280,7 +280,8 @@ int channel_next_completion(struct channel *channel, uint32_t *slot, struct chan
         return WM_E_MALFORMED;
     }
     if (tail != channel->completed) {
-        uint32_t next = shared->completions[channel->completed % CHANNEL_SLOTS];
+        uint32_t next = __atomic_load_n(&shared->completions[channel->completed % CHANNEL_SLOTS],
+                                        __ATOMIC_RELAXED);
         if (next < CHANNEL_SLOTS) {
             prefetch_record(channel, next);
             __builtin_prefetch(out_window(channel, next));

@@ -106,6 +106,15 @@ static void check_drained(struct node_calls *calls)
     }
 }
 
+static void copy_text(char *out, size_t room, struct wm_view from)
+{
+    size_t len = from.len < room - 1 ? from.len : room - 1;
+    if (len != 0) {
+        memcpy(out, from.ptr, len);
+    }
+    out[len] = 0;
+}
+
 /* Gives the result to who asked, and the entry back. */
 static void finish(struct entry *entry, struct call_result *result)
 {
@@ -120,7 +129,7 @@ static void finish(struct entry *entry, struct call_result *result)
     }
     free_entry(entry);
     if (!result->node[0]) {
-        snprintf(result->node, sizeof result->node, "%s", calls->node->config->name);
+        copy_text(result->node, sizeof result->node, wm_view_str(calls->node->config->name));
     }
     done(self, id, result);
 }
@@ -156,15 +165,6 @@ static void stop_running(struct entry *entry)
 {
     entry->share->running--;
     entry->calls->stats.running--;
-}
-
-static void copy_text(char *out, size_t room, struct wm_view from)
-{
-    size_t len = from.len < room - 1 ? from.len : room - 1;
-    if (len != 0) {
-        memcpy(out, from.ptr, len);
-    }
-    out[len] = 0;
 }
 
 static bool has_output(enum call_end end)

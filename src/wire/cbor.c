@@ -25,16 +25,25 @@ static void put(struct cbor_writer *writer, const void *bytes, size_t len)
 
 void cbor_put_head(struct cbor_writer *writer, enum cbor_type type, uint64_t argument)
 {
-    uint8_t head[CBOR_HEAD_BYTES_MAX];
+    uint8_t head[CBOR_HEAD_BYTES_MAX] = {0};
     unsigned bytes = argument < 24            ? 0
                      : argument <= UINT8_MAX  ? 1
                      : argument <= UINT16_MAX ? 2
                      : argument <= UINT32_MAX ? 4
                                               : 8;
-    unsigned low = bytes == 0 ? (unsigned)argument : 24u + (unsigned)__builtin_ctz(bytes);
-    head[0] = (uint8_t)((unsigned)type << 5 | low);
-    for (unsigned i = 0; i < bytes; i++) {
-        head[1 + i] = (uint8_t)(argument >> 8 * (bytes - 1 - i));
+    if (bytes == 0) {
+        head[0] = (uint8_t)((unsigned)type << 5 | (unsigned)argument);
+    } else {
+        uint64_t big = __builtin_bswap64(argument << (64 - 8 * bytes));
+        head[0] = (uint8_t)((unsigned)type << 5 | (24u + (unsigned)__builtin_ctz(bytes)));
+        __builtin_memcpy(head + 1, &big, sizeof big);
+    }
+    /* A copy of fixed size is two instructions, one of any size a call. What it writes past the
+     * head is the place of the next item. */
+    if (writer->len <= writer->room && writer->room - writer->len >= sizeof head) {
+        __builtin_memcpy(writer->out + writer->len, head, sizeof head);
+        writer->len += 1 + bytes;
+        return;
     }
     put(writer, head, 1 + bytes);
 }
