@@ -33,7 +33,7 @@ end
 
 function response(status, got)
     answers = answers + 1
-    if got["Wardmote-Cold"] == "1" then cold = cold + 1 end
+    if string.find(got["Wardmote-Call"] or "", "cold=1", 1, true) then cold = cold + 1 end
     if status ~= 200 then bad = bad + 1 end
 end
 

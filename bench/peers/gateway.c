@@ -223,7 +223,7 @@ static void *serve(void *arg)
         memmove(connection->bytes, connection->bytes + head + have, connection->len);
         uint32_t len = ask(name, body, (uint32_t)bytes, reply, sizeof reply, &cold);
         int out_len = snprintf(out, sizeof out,
-                               "HTTP/1.1 200 OK\r\nWardmote-Cold: %d\r\nContent-Length: "
+                               "HTTP/1.1 200 OK\r\nWardmote-Call: 1; cold=%d\r\nContent-Length: "
                                "%u\r\n\r\n%.*s",
                                cold, len, (int)len, reply);
         if (!write_all(connection->fd, out, (size_t)out_len)) {
