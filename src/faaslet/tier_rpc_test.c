@@ -259,12 +259,13 @@ static int raw(struct link *link, const struct tier_request *request, const void
 
 TEST(another_tenants_keys_are_out_of_reach)
 {
+    static char name[] = "mallory";
     struct link link;
     uint64_t bytes = 0;
     struct wm_diag diag = WM_DIAG_INIT;
     struct tier_key own = {V("mallory"), V("k")}, foreign = {V("tenant"), V("k")};
     (void)tier();
-    REQUIRE(connect_link(&link, (char[]){"mallory"}));
+    REQUIRE(connect_link(&link, name));
     CHECK_INT(link.tier.ops->create(link.tier.self, own, 10, NULL), ==, 0);
     CHECK_INT(node.embedded.ops->create(node.embedded.self, foreign, 10, NULL), ==, 0);
     CHECK_INT(link.tier.ops->size(link.tier.self, foreign, &bytes, &diag), ==, WM_E_DENIED);
