@@ -483,6 +483,7 @@ def who_was_down_catches_up():
     n3.says("gone", "one - -")
     check(n3.stop() == 0)
     n1.put("missed", "two")
+    n2.says("missed", "two - -")
     n2.do("PUT", "/v1/functions/missed/env", {"MOOD": "late"})
     n2.do("DELETE", "/v1/functions/gone")
     n3.start()

@@ -159,17 +159,21 @@ def names_are_looked_up_among_the_tenants_own():
 
 @tap.test
 def files_are_the_tenants_own():
+    """And a process that two tenants share has none (-44: no such file)."""
     reader = build_guest(BUILD, "test/e2e/faaslet/relay.c")
-    for tenant, text in (("c", b"of c"), ("d", b"of d")):
+    texts = (("c", b"of c", b"-44"), ("d", b"of d", b"-44"), ("e", b"of e", b"of e"), ("f", b"of f", b"of f"))
+    for tenant in ("e", "f"):
+        node.tenant(tenant)
+    for tenant, text, _ in texts:
         node.put("relay", reader, tenant)
         answer = node.ask("PUT", f"/v1/files/note?tenant={tenant}", text)
         check(answer.status in (200, 201, 204), answer.status, answer.body)
     for pid in node.workers():
         os.kill(pid, 9)
     time.sleep(0.3)
-    for tenant, text in (("c", b"of c"), ("d", b"of d")):
+    for tenant, _, seen in texts:
         answer = node.call("relay", b"<note", tenant)
-        check(answer.body == text, tenant, "reads", answer.status, answer.body)
+        check(answer.body == seen, tenant, "reads", answer.status, answer.body)
 
 
 @tap.test
