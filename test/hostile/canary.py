@@ -177,6 +177,21 @@ def files_are_the_tenants_own():
 
 
 @tap.test
+def no_path_leads_out_of_a_tenants_files():
+    """Not up, not by an absolute name, not by links, also not by one that the administrator laid."""
+    folder = os.path.join(node.data, "files/e")
+    os.mkdir(os.path.join(folder, "sub"))
+    for name, to in (("link", "/etc/passwd"), ("beside", "../f/note"), ("sub/up", "../../f"), ("self", "/proc/self/maps")):
+        os.symlink(to, os.path.join(folder, name))
+    check(node.call("relay", b"<note", "e").body == b"of e")
+    check(node.call("relay", b"<sub/../note", "e").body == b"of e")
+    for path in (b"../f/note", b"/etc/passwd", b"../" * 20 + b"etc/passwd", b"sub/../../f/note", b"link", b"beside", b"sub/up/note", b"self",
+                 b"/../f/note", b"note/../../f/note", b"/proc/self/environ"):
+        answer = node.call("relay", b"<" + path, "e")
+        check(answer.status == 200 and answer.body[:1] == b"-" and answer.body[1:].isdigit(), path, answer.status, answer.body[:100])
+
+
+@tap.test
 def logs_are_their_tenants_own():
     client = Client()
     secret = pattern()
