@@ -157,6 +157,25 @@ def a_bomb_of_calls_does_not_take_the_node():
 
 
 @tap.test
+def a_quota_of_calls_a_second_is_kept():
+    """More than a second's worth at once is refused, with a time after which there is room; others are not counted."""
+    rate, seconds = 40, 5
+    node.tenant("rated", quota={"calls_per_s": rate})
+    node.put("echo", chaos, "rated")
+    connection, taken, refused, end = node.connect(30), 0, 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = ask(connection, "POST", "/v1/call/echo?tenant=rated", b"E hi")
+        taken += answer.status == 200
+        refused += answer.status == 429
+        check(answer.status in (200, 429), answer.status, answer.body[:200])
+        check(answer.status == 200 or 1 <= int(answer.headers["Retry-After"]) <= 2, "Retry-After:", answer.headers)
+    check(refused > 0, "none was refused")
+    # A second's worth may have been saved up before.
+    check(0.95 * rate * seconds <= taken <= 1.05 * rate * (seconds + 1), taken, "calls in", seconds, "s at", rate)
+    check(node.call("echo", b"E hi", "good").status == 200, "the neighbour is refused as well")
+
+
+@tap.test
 def thousands_of_waiting_calls_end_when_workers_die():
     """Each dead worker ends what waited for it, in one go: no recursion, nothing left behind."""
     connection, ids = node.connect(30), []
