@@ -241,7 +241,7 @@ static void embedded_figures(const struct bench_config *config, bool sync)
         rpc_client_new(&transport, &rpc, NULL) != 0) {
         bench_die("the embedded tier does not start");
     }
-    struct node node = {{&embedded, {0}, regions}, fds[1]};
+    struct node node = {{&embedded, NULL, NULL, regions}, fds[1]};
     if (pthread_create(&thread, NULL, serve, &node) != 0) {
         bench_die("no thread");
     }
