@@ -33,16 +33,6 @@ static json_t *keep_json(struct http_request *request, const char *const *known)
     return json;
 }
 
-static bool copy_text(char *out, size_t room, const char *text)
-{
-    size_t len = text ? strlen(text) : room;
-    if (len >= room) {
-        return false;
-    }
-    memcpy(out, text, len + 1);
-    return true;
-}
-
 static void answer_ok(struct http_request *request)
 {
     http_answer_empty(request);
@@ -61,8 +51,8 @@ static int make_tenant(struct http_request *request, struct catalogue_change **o
     if (present) {
         tenant = *present;
     }
-    if (!copy_text(tenant.name, sizeof tenant.name, request->args[0]) ||
-        (trust_class && !copy_text(tenant.trust_class, sizeof tenant.trust_class, trust_class))) {
+    if (!jsonx_copy(tenant.name, sizeof tenant.name, request->args[0]) ||
+        (trust_class && !jsonx_copy(tenant.trust_class, sizeof tenant.trust_class, trust_class))) {
         return wm_diag_set(diag, WM_E_USAGE, "tenant: a name has at most %u characters",
                            CATALOGUE_NAME_BYTES_MAX);
     }
@@ -206,7 +196,7 @@ static void show_token(struct http_request *request)
 static void start_token(struct http_request *request, const char *tenant, enum role role)
 {
     struct new_token *token = wm_alloc_zero(1, sizeof *token);
-    if (!token || !copy_text(token->tenant, sizeof token->tenant, tenant)) {
+    if (!token || !jsonx_copy(token->tenant, sizeof token->tenant, tenant)) {
         wm_free(token);
         http_error(request, 404, NULL, "tenant: there is none of that name");
         return;
@@ -288,10 +278,10 @@ static int make_route(struct http_request *request, struct catalogue_change **ou
     const json_t *json = request->data;
     struct route route = {.method = "*"};
     const char *method = jsonx_text(json, "method");
-    if (!copy_text(route.name, sizeof route.name, request->args[0]) ||
-        (method && !copy_text(route.method, sizeof route.method, method)) ||
-        !copy_text(route.path, sizeof route.path, jsonx_text(json, "path")) ||
-        !copy_text(route.function, sizeof route.function, jsonx_text(json, "function")) ||
+    if (!jsonx_copy(route.name, sizeof route.name, request->args[0]) ||
+        (method && !jsonx_copy(route.method, sizeof route.method, method)) ||
+        !jsonx_copy(route.path, sizeof route.path, jsonx_text(json, "path")) ||
+        !jsonx_copy(route.function, sizeof route.function, jsonx_text(json, "function")) ||
         !jsonx_bool(json, "public", &route.is_public)) {
         return wm_diag_set(diag, WM_E_USAGE,
                            "route: needs path and function, may have method and public");
@@ -334,9 +324,9 @@ static int make_cron(struct http_request *request, struct catalogue_change **out
     const json_t *json = request->data;
     struct cron_trigger cron = {.input = (char *)""};
     const char *input = jsonx_text(json, "input");
-    if (!copy_text(cron.name, sizeof cron.name, request->args[0]) ||
-        !copy_text(cron.schedule, sizeof cron.schedule, jsonx_text(json, "schedule")) ||
-        !copy_text(cron.function, sizeof cron.function, jsonx_text(json, "function"))) {
+    if (!jsonx_copy(cron.name, sizeof cron.name, request->args[0]) ||
+        !jsonx_copy(cron.schedule, sizeof cron.schedule, jsonx_text(json, "schedule")) ||
+        !jsonx_copy(cron.function, sizeof cron.function, jsonx_text(json, "function"))) {
         return wm_diag_set(diag, WM_E_USAGE,
                            "cron: needs schedule and function, may have input, all texts");
     }

@@ -165,22 +165,12 @@ static json_t *encode(const struct async_call *call)
     return json;
 }
 
-static bool copy_text(char *out, size_t room, const char *text)
-{
-    size_t len = text ? strlen(text) : room;
-    if (len >= room) {
-        return false;
-    }
-    memcpy(out, text, len + 1);
-    return true;
-}
-
 static bool decode(struct async_call *call, const json_t *json)
 {
     uint64_t created = 0, ended = 0, wall_us = 0;
     bool done = false;
-    if (!copy_text(call->tenant, sizeof call->tenant, jsonx_text(json, "tenant")) ||
-        !copy_text(call->function, sizeof call->function, jsonx_text(json, "function")) ||
+    if (!jsonx_copy(call->tenant, sizeof call->tenant, jsonx_text(json, "tenant")) ||
+        !jsonx_copy(call->function, sizeof call->function, jsonx_text(json, "function")) ||
         !jsonx_bool(json, "done", &done) || !jsonx_bool(json, "idempotent", &call->idempotent) ||
         !jsonx_bool(json, "started", &call->started) || !jsonx_bool(json, "cold", &call->cold) ||
         !jsonx_u32(json, "timeout_ms", UINT32_MAX, &call->timeout_ms) ||
@@ -477,8 +467,8 @@ static int make(struct async *async, const struct call_request *request, struct 
         call->input = wm_alloc(request->input.len);
         err = call->input ? 0 : -ENOMEM;
     }
-    if (!err && (!copy_text(call->tenant, sizeof call->tenant, request->tenant) ||
-                 !copy_text(call->function, sizeof call->function, request->function))) {
+    if (!err && (!jsonx_copy(call->tenant, sizeof call->tenant, request->tenant) ||
+                 !jsonx_copy(call->function, sizeof call->function, request->function))) {
         err = WM_E_USAGE;
     }
     if (err) {

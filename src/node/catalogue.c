@@ -567,16 +567,6 @@ static json_t *tenant_encode(const struct entry *entry)
     return json;
 }
 
-static bool copy_text(char *out, size_t room, const char *text)
-{
-    size_t len = text ? strlen(text) : room;
-    if (len >= room) {
-        return false;
-    }
-    memcpy(out, text, len + 1);
-    return true;
-}
-
 static struct entry *tenant_decode(struct wm_view key, const json_t *json)
 {
     const char *wrong;
@@ -586,9 +576,10 @@ static struct entry *tenant_decode(struct wm_view key, const json_t *json)
         return NULL;
     }
     tenant->allow = strings_decode(json_object_get(json, "allow"), CATALOGUE_ALLOW_MAX);
-    if (!tenant->allow || !copy_text(tenant->name, sizeof tenant->name, jsonx_text(json, "name")) ||
-        !copy_text(tenant->trust_class, sizeof tenant->trust_class,
-                   jsonx_text(json, "trust_class")) ||
+    if (!tenant->allow ||
+        !jsonx_copy(tenant->name, sizeof tenant->name, jsonx_text(json, "name")) ||
+        !jsonx_copy(tenant->trust_class, sizeof tenant->trust_class,
+                    jsonx_text(json, "trust_class")) ||
         !tenant_quota_decode(json_object_get(json, "quota"), &tenant->quota, &wrong) ||
         !wm_view_eq_str(key, tenant->name)) {
         entry_free(&entry->entry);
@@ -793,8 +784,8 @@ static struct entry *token_decode(struct wm_view key, const json_t *json)
         return NULL;
     }
     if (key.len != 32 ||
-        !copy_text(token->tenant, sizeof token->tenant, jsonx_text(json, "tenant")) ||
-        !copy_text(token->id, sizeof token->id, jsonx_text(json, "id")) ||
+        !jsonx_copy(token->tenant, sizeof token->tenant, jsonx_text(json, "tenant")) ||
+        !jsonx_copy(token->id, sizeof token->id, jsonx_text(json, "id")) ||
         !role_parse(jsonx_text(json, "role"), &token->role) ||
         !jsonx_u64(json, "created_ns", INT64_MAX, &created)) {
         entry_free(&token->entry);

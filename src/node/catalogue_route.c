@@ -84,16 +84,6 @@ const struct route *catalogue_route(struct catalogue *catalogue, const char *ten
 
 /* Entries */
 
-static bool copy_text(char *out, size_t room, const char *text)
-{
-    size_t len = text ? strlen(text) : room;
-    if (len >= room) {
-        return false;
-    }
-    memcpy(out, text, len + 1);
-    return true;
-}
-
 /* What was removed, and what merging needs to know of items, is in the document and not in what
  * people are shown. */
 
@@ -113,7 +103,7 @@ static bool removal_decode(const json_t *one, removal_list *removals, bool *is)
 {
     struct item_removal removal = {.removed_ns = 0};
     *is = json_object_get(one, "removed_ns") != NULL;
-    return !*is || (copy_text(removal.name, sizeof removal.name, jsonx_text(one, "name")) &&
+    return !*is || (jsonx_copy(removal.name, sizeof removal.name, jsonx_text(one, "name")) &&
                     jsonx_u64(one, "removed_ns", INT64_MAX, &removal.removed_ns) &&
                     removals->count < REMOVALS_MAX && wm_vec_push(removals, removal) == 0);
 }
@@ -215,10 +205,10 @@ static struct entry *routes_decode(struct wm_view key, const json_t *json)
         if (removal) {
             continue;
         }
-        if (!copy_text(route.name, sizeof route.name, jsonx_text(one, "name")) ||
-            !copy_text(route.method, sizeof route.method, jsonx_text(one, "method")) ||
-            !copy_text(route.path, sizeof route.path, jsonx_text(one, "path")) ||
-            !copy_text(route.function, sizeof route.function, jsonx_text(one, "function")) ||
+        if (!jsonx_copy(route.name, sizeof route.name, jsonx_text(one, "name")) ||
+            !jsonx_copy(route.method, sizeof route.method, jsonx_text(one, "method")) ||
+            !jsonx_copy(route.path, sizeof route.path, jsonx_text(one, "path")) ||
+            !jsonx_copy(route.function, sizeof route.function, jsonx_text(one, "function")) ||
             !jsonx_bool(one, "public", &route.is_public) || !route_path_ok(route.path) ||
             !jsonx_u64(one, "changed_ns", INT64_MAX, &route.changed_ns) ||
             wm_vec_push(&routes->routes, route) != 0) {
@@ -333,9 +323,9 @@ static struct entry *crons_decode(struct wm_view key, const json_t *json)
             continue;
         }
         if (!cron.input || !jsonx_u64(one, "changed_ns", INT64_MAX, &cron.changed_ns) ||
-            !copy_text(cron.name, sizeof cron.name, jsonx_text(one, "name")) ||
-            !copy_text(cron.schedule, sizeof cron.schedule, jsonx_text(one, "schedule")) ||
-            !copy_text(cron.function, sizeof cron.function, jsonx_text(one, "function")) ||
+            !jsonx_copy(cron.name, sizeof cron.name, jsonx_text(one, "name")) ||
+            !jsonx_copy(cron.schedule, sizeof cron.schedule, jsonx_text(one, "schedule")) ||
+            !jsonx_copy(cron.function, sizeof cron.function, jsonx_text(one, "function")) ||
             push_cron(crons, &cron) != 0) {
             entry_free(&crons->entry);
             return NULL;

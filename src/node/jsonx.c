@@ -11,6 +11,16 @@ const char *jsonx_text(const json_t *object, const char *name)
     return json_string_value(json_object_get(object, name));
 }
 
+bool jsonx_copy(char *out, size_t room, const char *text)
+{
+    size_t len = text ? strlen(text) : room;
+    if (len >= room) {
+        return false;
+    }
+    memcpy(out, text, len + 1);
+    return true;
+}
+
 bool jsonx_u64(const json_t *object, const char *name, uint64_t max, uint64_t *out)
 {
     const json_t *value = json_object_get(object, name);

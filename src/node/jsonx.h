@@ -12,6 +12,8 @@
 
 /* The text of a member, or NULL where there is none, or it is none. */
 const char *jsonx_text(const json_t *object, const char *name);
+/* What jsonx_text gave, with its NUL, into out[room]; false: NULL, or longer: *out is as it was. */
+WM_MUST_CHECK bool jsonx_copy(char *out, size_t room, const char *text);
 /* A whole number of 0 to max; false: it is there, but is none. *out stays where it is not there. */
 WM_MUST_CHECK bool jsonx_u64(const json_t *object, const char *name, uint64_t max, uint64_t *out);
 WM_MUST_CHECK bool jsonx_u32(const json_t *object, const char *name, uint32_t max, uint32_t *out);
