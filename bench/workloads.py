@@ -277,6 +277,9 @@ def serve_crun(options):
         for name in ("bundles", "run", "crun"):
             os.mkdir(os.path.join(folder, name), 0o700)
         shutil.copytree(f"{options.work}/rootfs", f"{folder}/rootfs")
+        # Containers share it: two that start at once would both want to make what they mount on, and one fail.
+        for mount in ("dev", "proc", "run", "sys"):
+            os.makedirs(f"{folder}/rootfs/{mount}", exist_ok=True)
         make_template(folder)
         port = free_ports(1)[0]
         with open(f"{folder}/log", "wb") as log:
