@@ -165,7 +165,8 @@ int32_t faaslet_state_push(const char *key, uint32_t key_len, uint32_t offset, u
 FAASLET_IMPORT(state_push_masked)
 int32_t faaslet_state_push_masked(const char *key, uint32_t key_len, const char *mask,
                                   uint32_t mask_len, uint32_t flags);
-/* Pull: the range of the global copy replaces that of the replica, whatever was written there. */
+/* Pull: the range of the global copy replaces that of the replica, whatever was written there.
+ * -ENOENT: there is no global copy; what the replica has, if there is one, was never pushed. */
 FAASLET_IMPORT(state_pull)
 int32_t faaslet_state_pull(const char *key, uint32_t key_len, uint32_t offset, uint32_t len);
 
@@ -194,7 +195,8 @@ int32_t faaslet_state_lock(const char *key, uint32_t key_len, uint32_t mode, uin
 FAASLET_IMPORT(state_unlock) int32_t faaslet_state_unlock(const char *key, uint32_t key_len);
 /* Global: a fencing token > 0, larger than all before it for this key. The host renews the lock
  * while the call runs; when it could not, the lock is lost, and pushes of the key by this call and
- * the unlock fail with -ESTALE: nothing goes on silently. */
+ * the unlock fail with -ESTALE: nothing goes on silently. (A push that was under way may end with
+ * -EIO instead: nobody can tell then what became of it. The unlock says whose lock it was.) */
 FAASLET_IMPORT(state_lock_global)
 int64_t faaslet_state_lock_global(const char *key, uint32_t key_len, uint32_t mode,
                                   uint32_t timeout_ms);

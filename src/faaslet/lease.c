@@ -23,6 +23,7 @@ struct lease {
     struct lease *next;
     struct tier_lock lock;
     int64_t ends_ns;                       /* by our clock */
+    int64_t due_ns;                        /* when it is to be renewed */
     bool lost, ending, renewing, released; /* ending: is being given back; released: was */
     uint8_t tenant_len;
     uint16_t key_len;
@@ -114,6 +115,13 @@ static void unlink_lease(struct lease *lease)
     *at = lease->next;
 }
 
+/* With the mutex held: it lasts from then on. */
+static void set_end(struct lease *lease, int64_t asked_ns)
+{
+    lease->ends_ns = asked_ns + ttl_ns(lease->keeper);
+    lease->due_ns = asked_ns + ttl_ns(lease->keeper) / 3;
+}
+
 /* With the mutex held, which is given up in between. */
 static void renew(struct lease *lease)
 {
@@ -127,22 +135,25 @@ static void renew(struct lease *lease)
     pthread_mutex_lock(&keeper->mutex);
     lease->renewing = false;
     if (rc == 0 && !is_lost(lease)) {
-        lease->ends_ns = asked_ns + ttl_ns(keeper);
+        set_end(lease, asked_ns);
     } else if (rc == WM_E_STALE) {
         lose(lease);
-    } /* otherwise tried again until its end */
+    } else { /* tried again until its end */
+        lease->due_ns = pause_clock_ns() + ttl_ns(keeper) / 20;
+    }
     if (lease->released) {
         unlink_lease(lease);
         wm_free(lease);
     }
 }
 
-/* The lease that ends first of those worth renewing. */
-static struct lease *most_urgent(struct lease_keeper *keeper)
+/* The one to be renewed next. One that fails comes after others that are due: their masters may be
+ * other nodes. */
+static struct lease *next_due(struct lease_keeper *keeper)
 {
     struct lease *found = NULL;
     for (struct lease *lease = keeper->leases; lease; lease = lease->next) {
-        if (!lease->ending && !is_lost(lease) && (!found || lease->ends_ns < found->ends_ns)) {
+        if (!lease->ending && !is_lost(lease) && (!found || lease->due_ns < found->due_ns)) {
             found = lease;
         }
     }
@@ -152,27 +163,17 @@ static struct lease *most_urgent(struct lease_keeper *keeper)
 static void *keep(void *self)
 {
     struct lease_keeper *keeper = self;
-    int64_t next_try_ns = 0;
     pthread_mutex_lock(&keeper->mutex);
     while (!keeper->stop) {
-        struct lease *lease = most_urgent(keeper);
-        int64_t now = pause_clock_ns();
-        int64_t due = lease ? lease->ends_ns - ttl_ns(keeper) * 2 / 3 : PAUSE_FOREVER;
-        due = due < next_try_ns ? next_try_ns : due;
-        if (lease && now >= due) {
-            int64_t ends_ns = lease->ends_ns;
-            renew(lease);
-            /* After a failure not at once again. `lease` may be gone. */
-            struct lease *first = most_urgent(keeper);
-            next_try_ns =
-                first && first->ends_ns == ends_ns ? pause_clock_ns() + ttl_ns(keeper) / 20 : 0;
-            continue;
-        }
+        struct lease *lease = next_due(keeper);
         if (!lease) {
             pthread_cond_wait(&keeper->changed, &keeper->mutex);
-        } else {
-            struct timespec at = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000};
+        } else if (pause_clock_ns() < lease->due_ns) {
+            struct timespec at = {.tv_sec = lease->due_ns / 1000000000,
+                                  .tv_nsec = lease->due_ns % 1000000000};
             pthread_cond_timedwait(&keeper->changed, &keeper->mutex, &at);
+        } else {
+            renew(lease);
         }
     }
     pthread_mutex_unlock(&keeper->mutex);
@@ -243,7 +244,7 @@ int lease_take(struct lease_keeper *keeper, struct tier *tier, struct tier_key k
     /* It was granted some time after it was asked for: when exactly, nobody tells. The wait in the
      * tier is not part of its time, so this ends early by up to a quarter at first. */
     pthread_mutex_lock(&keeper->mutex);
-    lease->ends_ns = asked_ns + ttl_ns(keeper);
+    set_end(lease, asked_ns);
     lease->next = keeper->leases;
     keeper->leases = lease;
     pthread_cond_broadcast(&keeper->changed);
@@ -286,8 +287,10 @@ int lease_release(struct lease *lease, struct tier *tier, struct wm_diag *diag)
     pthread_mutex_unlock(&keeper->mutex);
     int rc = tier->ops->unlock(tier->self, name_of(lease), &lease->lock, diag);
     pthread_mutex_lock(&keeper->mutex);
-    if (rc == WM_E_STALE && !lost) {
+    if (rc == WM_E_STALE) {
         lose(lease);
+    } else if (rc != 0) { /* it may have ended while nobody answered */
+        lost = is_lost(lease);
     }
     if (lease->renewing) {
         lease->released = true;

@@ -5,6 +5,8 @@
  * call). A lease that the tier calls stale, or that could not be renewed before its end by our own
  * clock, counted from before the request was sent, is lost: it never comes back, and its holder is
  * told by the next thing it does (-ESTALE).
+ * Renewals go one after another: a round trip to the tier for each lock of the worker has to fit
+ * into a lock's time. One that fails is tried again behind those that are due.
  *
  * Threads: any; the thread is started by the first lease. */
 #ifndef WM_FAASLET_LEASE_H

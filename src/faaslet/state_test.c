@@ -720,7 +720,7 @@ TEST(global_locks_fence_and_are_renewed)
     CHECK_INT(CALL(&b, "state_unlock_global", "k"), ==, 0);
     /* Renewal that fails until the end: lost by our own clock, also without asking. */
     CHECK(CALL(&a, "state_lock_global", "k", STATE_LOCK_READ, 0) > 0);
-    tier_fake_refuse_renewals(fake, -EHOSTUNREACH);
+    tier_fake_refuse_renewals(fake, NULL, -EHOSTUNREACH);
     usleep(300000);
     uint64_t writes = tier_fake_stats(fake).writes;
     CHECK_INT(CALL(&a, "state_push", "k", 0, 0), ==, -WASI_STALE);
@@ -728,7 +728,7 @@ TEST(global_locks_fence_and_are_renewed)
     struct local_tier_stats stats;
     local_tier_stats(node, &stats);
     CHECK_INT(stats.locks_lost, >=, 2);
-    tier_fake_refuse_renewals(fake, 0);
+    tier_fake_refuse_renewals(fake, NULL, 0);
     /* The end of a call gives its locks back. */
     REQUIRE(runner_next(&a));
     CHECK(CALL(&a, "state_lock_global", "k", STATE_LOCK_WRITE, 0) > 0);
@@ -738,6 +738,45 @@ TEST(global_locks_fence_and_are_renewed)
     runner_fini(&b);
     local_tier_free(node);
     local_tier_free(other);
+    end_world();
+}
+
+TEST(a_lock_that_cannot_be_renewed_costs_no_other)
+{
+    REQUIRE(begin_world());
+    struct local_tier_config config = {.renewals = &tier, .lock_ttl_ms = 400};
+    struct local_tier *node = node_new(&config);
+    struct runner a;
+    REQUIRE(node && runner_init(&a, node));
+    /* Both end at about the same time, the one that fails first. */
+    tier_fake_refuse_renewals(fake, "gone", -EHOSTUNREACH);
+    CHECK(CALL(&a, "state_lock_global", "gone", STATE_LOCK_WRITE, 0) > 0);
+    CHECK(CALL(&a, "state_lock_global", "kept", STATE_LOCK_WRITE, 0) > 0);
+    usleep(1000000);
+    CHECK_INT(CALL(&a, "state_unlock_global", "gone"), ==, -WASI_STALE);
+    CHECK_INT(CALL(&a, "state_unlock_global", "kept"), ==, 0);
+    runner_fini(&a);
+    local_tier_free(node);
+    end_world();
+}
+
+TEST(an_unlock_that_fails_after_the_locks_end_says_so)
+{
+    REQUIRE(begin_world());
+    struct local_tier_config config = {.lock_ttl_ms = 150};
+    struct local_tier *node = node_new(&config);
+    struct runner a;
+    REQUIRE(node && runner_init(&a, node));
+    CHECK(CALL(&a, "state_lock_global", "k", STATE_LOCK_WRITE, 0) > 0);
+    tier_fake_fail(fake, 1, -EHOSTUNREACH);
+    CHECK_INT(CALL(&a, "state_unlock_global", "k"), ==, -WASI_IO);
+    tier_fake_drop_locks(fake);
+    CHECK(CALL(&a, "state_lock_global", "k", STATE_LOCK_WRITE, 0) > 0);
+    tier_fake_fail(fake, 1, -EHOSTUNREACH);
+    tier_fake_delay(fake, 200000);
+    CHECK_INT(CALL(&a, "state_unlock_global", "k"), ==, -WASI_STALE);
+    runner_fini(&a);
+    local_tier_free(node);
     end_world();
 }
 
@@ -1421,6 +1460,8 @@ TEST_MAIN(TEST_CASE(a_value_is_written_read_pushed_and_shared),
           TEST_CASE(a_masked_push_moves_what_the_mask_names), TEST_CASE(lists_and_counters),
           TEST_CASE(local_locks_belong_to_calls), TEST_CASE(a_call_that_is_to_end_stops_waiting),
           TEST_CASE(global_locks_fence_and_are_renewed),
+          TEST_CASE(a_lock_that_cannot_be_renewed_costs_no_other),
+          TEST_CASE(an_unlock_that_fails_after_the_locks_end_says_so),
           TEST_CASE(locks_are_given_back_while_they_are_renewed), TEST_CASE(quotas_and_eviction),
           TEST_CASE(shared_regions_are_told_before_their_memory_goes),
           TEST_CASE(mapping_without_end_is_an_error), TEST_CASE(two_gigabytes_are_a_value),

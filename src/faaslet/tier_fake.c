@@ -40,6 +40,7 @@ struct tier_fake {
     struct tier_stats stats;
     uint64_t ops, fail_at, ranges, renewals;
     int fail_code, refuse_renewals;
+    const char *refuse_key; /* NULL: all */
     bool failed;
     uint32_t op_us;
 };
@@ -399,7 +400,9 @@ static int fake_renew(void *self, struct tier_key name, const struct tier_lock *
     }
     struct fake_key *key = find(fake, name, true);
     struct grant *found = find_grant(key, lock->token);
-    rc = fake->refuse_renewals ? fake->refuse_renewals : found ? 0 : WM_E_STALE;
+    bool refused = fake->refuse_renewals &&
+                   (!fake->refuse_key || wm_view_eq(name.key, wm_view_str(fake->refuse_key)));
+    rc = refused ? fake->refuse_renewals : found ? 0 : WM_E_STALE;
     if (rc == 0) {
         found->ends_ns = pause_clock_ns() + (int64_t)ttl_ms * 1000000;
     }
@@ -498,9 +501,10 @@ void tier_fake_delay(struct tier_fake *fake, uint32_t op_us)
     pthread_mutex_unlock(&fake->mutex);
 }
 
-void tier_fake_refuse_renewals(struct tier_fake *fake, int code)
+void tier_fake_refuse_renewals(struct tier_fake *fake, const char *key, int code)
 {
     pthread_mutex_lock(&fake->mutex);
+    fake->refuse_key = key;
     fake->refuse_renewals = code;
     pthread_mutex_unlock(&fake->mutex);
 }

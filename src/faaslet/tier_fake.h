@@ -19,8 +19,9 @@ void tier_fake_fail(struct tier_fake *fake, uint64_t n, int code);
 bool tier_fake_failed(struct tier_fake *fake); /* it did */
 /* Each operation lasts so long. */
 void tier_fake_delay(struct tier_fake *fake, uint32_t op_us);
-/* Renewals are refused with this code from now on; 0: not. */
-void tier_fake_refuse_renewals(struct tier_fake *fake, int code);
+/* Renewals of locks of this key (NULL: all; borrowed) are refused with this code from now on; 0:
+ * not. */
+void tier_fake_refuse_renewals(struct tier_fake *fake, const char *key, int code);
 /* Forgets all locks, as if they had expired. */
 void tier_fake_drop_locks(struct tier_fake *fake);
 struct tier_stats tier_fake_stats(struct tier_fake *fake);
