@@ -4,6 +4,7 @@
     node.ask("PUT", "/v1/functions/f", module)
     node.call("f", b"input")                Answer: .status, .body, .headers
     build_guest(build, "test/e2e/faaslet/chaos.c")    the bytes of a compiled Faaslet, compiled once
+    Cluster(build, 3)                       .nodes of one cluster, each reached by the others through .relays
 
 And what all TAP programs here share: Tap. A node is killed at the end of the program, whatever happens."""
 import atexit
@@ -215,6 +216,64 @@ class Node:
         shutil.rmtree(self.data, ignore_errors=True)
         if os.path.exists(self.data + ".log") and not os.environ.get("KEEP_LOGS"):
             os.unlink(self.data + ".log")
+
+
+class Relay:
+    """relay.c before a port of loopback; .port is its own. In namespaces: listen_ns and connect_ns."""
+
+    def __init__(self, build, port, listen_ns=None, connect_ns=None, seed=1):
+        options = ["--seed", str(seed)]
+        for option, name in (("--listen-ns", listen_ns), ("--connect-ns", connect_ns)):
+            options += [option, name] if name else []
+        self.process = subprocess.Popen([os.path.join(build, "test/relay"), *options, "127.0.0.1:0", f"127.0.0.1:{port}"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        check(line.startswith("listening "), "no relay before port", port)
+        self.port = int(line.rsplit(":", 1)[1])
+        started.append(self)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        check(answer and not answer.startswith("error"), line, answer)
+        return answer
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Cluster:
+    """Nodes n1 ... of one cluster. Each reaches each other one through a relay: .relays[from, to], from 0."""
+
+    def __init__(self, build, count, redis=None, flags=()):
+        ports = [free_port() for _ in range(count)]
+        self.relays = {(a, b): Relay(build, ports[b]) for a in range(count) for b in range(count) if a != b}
+        with tempfile.NamedTemporaryFile("wb", prefix=f"wm-key-{os.getpid()}-", delete=False) as f:
+            f.write(os.urandom(32))
+            self.key = f.name
+        started.append(self)
+        tier = ["--tier", f"redis:127.0.0.1:{redis.port}"] if redis else []
+        self.nodes = []
+        for a in range(count):
+            peers = ",".join(f"n{b + 1}=127.0.0.1:{ports[b] if a == b else self.relays[a, b].port}" for b in range(count))
+            self.nodes.append(Node(build, "--name", f"n{a + 1}", "--cluster-key", self.key, "--peers", peers, *tier, *flags))
+
+    def links_of(self, a):
+        return [self.relays[link] for link in self.relays if a in link]
+
+    def put(self, name, module):
+        for node in self.nodes:
+            node.put(name, module)
+
+    def remove(self):
+        for node in self.nodes:
+            node.remove()
+        for relay in self.relays.values():
+            relay.remove()
+        if os.path.exists(self.key):
+            os.unlink(self.key)
 
 
 def ask(connection, method, path, body=None, headers=None):

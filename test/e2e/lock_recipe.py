@@ -14,15 +14,12 @@ to a few counters. The checker knows nothing of the code, only when each additio
 SEED=N plays the same decisions again."""
 import os
 import random
-import signal
-import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
-from nodes import (Node, Redis, Tap, ask, build_guest, check, free_port, seed_of, started, wait_for)  # noqa: E402
-import tempfile  # noqa: E402
+from nodes import Cluster, Redis, Tap, build_guest, check, seed_of, wait_for  # noqa: E402
 
 args = sys.argv[1:]
 BUILD = os.path.abspath(args.pop(0)) if args else "build"
@@ -34,37 +31,6 @@ if "--seconds" in args:
 tap = Tap()
 seed = seed_of(sys.argv)
 KEYS = ("alpha", "beta", "gamma")
-
-
-class Relay:
-    def __init__(self, port):
-        self.process = subprocess.Popen([os.path.join(BUILD, "test/relay"), "127.0.0.1:0", f"127.0.0.1:{port}"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        started.append(self)
-
-    def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        check(self.process.stdout.readline().startswith("ok"), line)
-
-    def remove(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def cluster(tier):
-    ports = [free_port() for _ in range(3)]
-    relays = {(a, b): Relay(ports[b]) for a in range(3) for b in range(3) if a != b}
-    with tempfile.NamedTemporaryFile("wb", prefix=f"wm-key-{os.getpid()}-", delete=False) as f:
-        f.write(os.urandom(32))
-        key = f.name
-    nodes = []
-    for a in range(3):
-        peers = ",".join(f"n{b + 1}=127.0.0.1:{ports[b] if a == b else relays[a, b].port}" for b in range(3))
-        nodes.append(Node(BUILD, "--name", f"n{a + 1}", "--cluster-key", key, "--peers", peers,
-                          *(["--tier", tier] if tier else [])))
-    return nodes, relays, key
 
 
 class Client(threading.Thread):
@@ -125,10 +91,9 @@ def examine(history, tried, ends):
 def recipe(tier_name):
     numbers = random.Random(f"{seed} {tier_name}")
     redis = Redis().start() if tier_name == "redis" else None
-    nodes, relays, key_file = cluster(f"redis:127.0.0.1:{redis.port}" if redis else None)
-    module = build_guest(BUILD, "test/e2e/faaslet/chaos.c")
-    for node in nodes:
-        node.put("add", module)
+    cluster = Cluster(BUILD, 3, redis)
+    nodes = cluster.nodes
+    cluster.put("add", build_guest(BUILD, "test/e2e/faaslet/chaos.c"))
     clients = [Client(node, i) for i, node in enumerate(nodes * 2)]
     for client in clients:
         client.start()
@@ -142,13 +107,12 @@ def recipe(tier_name):
             node.start()
             kills += 1
         else:
-            a = numbers.randrange(3)
-            cut = [link for link in relays if a in link]
-            for link in cut:
-                relays[link].say("partition")
+            cut = cluster.links_of(numbers.randrange(3))
+            for relay in cut:
+                relay.say("partition")
             time.sleep(numbers.uniform(0.2, 2.5))
-            for link in cut:
-                relays[link].say("heal")
+            for relay in cut:
+                relay.say("heal")
             cuts += 1
     time.sleep(1)
     for client in clients:
@@ -182,8 +146,7 @@ def recipe(tier_name):
     examine(history, tried, ends)
     for node in nodes:
         check(node.alive(), "a node died", node.log()[-1500:])
-        node.remove()
-    os.unlink(key_file)
+    cluster.remove()
 
 
 @tap.test

@@ -8,12 +8,15 @@
  *     E TEXT           the text backwards, after as many milliseconds as it is long
  *     S MS             sleeps
  *     I KEY MS         the lock recipe: adds 1 under the global write lock, waiting MS between the
- *                      pull and the push: "VALUE TOKEN"
+ *                      pull and the push: "VALUE TOKEN UNLOCK", the last one the unlock's result
+ *     H KEY MS WHEN    the same, goes on after errors, and waits before the push (WHEN 0) or after
+ *                      it (1), having added 1 to the counter "held": "VALUE TOKEN PUSH UNLOCK"
  *     X                traps
  *     M                the module's mark, which an upload makes its own */
 #define _XOPEN_SOURCE 700
 #include <errno.h>
 #include <faaslet.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,23 +128,37 @@ static int32_t backwards(char *text)
     return 0;
 }
 
+/* The lock recipe up to the write; 0, or what the call is to return. */
+static int32_t lock_and_add(const char *key, long ms, int64_t *token, uint64_t *value)
+{
+    uint32_t key_len = (uint32_t)strlen(key);
+    *token = faaslet_state_lock_global(key, key_len, FAASLET_LOCK_WRITE, 8000);
+    if (*token <= 0) {
+        return say("lock %lld", *token);
+    }
+    int32_t rc = faaslet_state_pull(key, key_len, 0, 0);
+    if (rc == -ENOENT) { /* what a replica has then was never pushed: it counts for nothing */
+        *value = 0;
+    } else if (rc != 0 ||
+               faaslet_state_read(key, key_len, 0, value, sizeof *value) != sizeof *value) {
+        return say("pull %lld", rc < 0 ? rc : -1);
+    }
+    pause_ms(ms);
+    ++*value;
+    rc = faaslet_state_write(key, key_len, 0, value, sizeof *value);
+    return rc < 0 ? say("write %lld", rc) : 0;
+}
+
 static int32_t increment(const char *key, long ms)
 {
     uint32_t key_len = (uint32_t)strlen(key);
     uint64_t value = 0;
-    int64_t token = faaslet_state_lock_global(key, key_len, FAASLET_LOCK_WRITE, 8000);
-    if (token <= 0) {
-        return say("lock %lld", token);
+    int64_t token;
+    int32_t rc = lock_and_add(key, ms, &token, &value);
+    if (rc != 0) {
+        return rc;
     }
-    int32_t rc = faaslet_state_pull(key, key_len, 0, 0);
-    rc = rc == -ENOENT ? faaslet_state_create(key, key_len, sizeof value) : rc;
-    if (rc != 0 || faaslet_state_read(key, key_len, 0, &value, sizeof value) != sizeof value) {
-        return say("pull %lld", rc < 0 ? rc : -1);
-    }
-    pause_ms(ms);
-    value++;
-    rc = faaslet_state_write(key, key_len, 0, &value, sizeof value);
-    rc = rc ? rc : faaslet_state_push(key, key_len, 0, 0);
+    rc = faaslet_state_push(key, key_len, 0, 0);
     if (rc != 0) {
         return say("push %lld", rc);
     }
@@ -149,6 +166,33 @@ static int32_t increment(const char *key, long ms)
     char text[64];
     faaslet_output(text, (uint32_t)snprintf(text, sizeof text, "%llu %lld %d",
                                             (unsigned long long)value, (long long)token, rc));
+    return 0;
+}
+
+static int32_t hold(const char *key, long ms, bool late)
+{
+    uint32_t key_len = (uint32_t)strlen(key);
+    uint64_t value = 0;
+    int64_t token, count;
+    int32_t rc = lock_and_add(key, 0, &token, &value), push = 0;
+    if (rc != 0) {
+        return rc;
+    }
+    if (late) {
+        push = faaslet_state_push(key, key_len, 0, 0);
+    }
+    rc = faaslet_state_add("held", 4, 1, &count);
+    if (rc != 0) {
+        return say("add %lld", rc);
+    }
+    pause_ms(ms);
+    if (!late) {
+        push = faaslet_state_push(key, key_len, 0, 0);
+    }
+    rc = faaslet_state_unlock_global(key, key_len);
+    char text[64];
+    faaslet_output(text, (uint32_t)snprintf(text, sizeof text, "%llu %lld %d %d",
+                                            (unsigned long long)value, (long long)token, push, rc));
     return 0;
 }
 
@@ -178,6 +222,7 @@ FAASLET_MAIN
         return rc < 0 ? say("add %lld", rc) : say("%lld", value);
     }
     case 'I': return increment(key, a);
+    case 'H': return hold(key, a, b != 0);
     case 'E': return len > 2 ? backwards(input + 2) : 0;
     case 'S': pause_ms(atol(key)); return 0;
     case 'X': __builtin_trap();
