@@ -354,31 +354,34 @@ static void start_next(struct share *share)
 
 /* --- Placement among nodes --- */
 
-static void handed_back(void *self, int error, const struct call_result *from)
+/* Whether a call that was handed on is to run here: it did not run there, or may run twice. */
+static bool comes_back(const struct entry *entry, int error, bool sent, enum call_end end)
+{
+    if (entry->cancelled) {
+        return false;
+    }
+    if (error != 0) {
+        return !sent || entry->work.version->idempotent;
+    }
+    /* The other node's catalogue is behind ours, or it takes no more. A part of a call that runs
+     * already is not refused for want of room. */
+    return end == CALL_END_NOT_FOUND ||
+           (entry->chained && (end == CALL_END_OVERLOADED || end == CALL_END_REFUSED));
+}
+
+static void handed_back(void *self, int error, bool sent, const struct call_result *from)
 {
     struct entry *entry = self;
     struct node_calls *calls = entry->calls;
     struct share *share = entry->share;
     struct call_result result = *from;
-    stop_running(entry);
     entry->away = false;
-    if (error == 0 && !entry->cancelled &&
-        (result.end == CALL_END_NOT_FOUND ||
-         (entry->chained &&
-          (result.end == CALL_END_OVERLOADED || result.end == CALL_END_REFUSED)))) {
-        /* The other node's catalogue is behind ours, or it takes no more: here it can run. A part
-         * of a call that runs already is not refused for want of room. */
-        entry->share->running++;
-        calls->stats.running++;
+    if (comes_back(entry, error, sent, result.end)) {
+        calls->stats.retried += error != 0 && sent;
         workers_start_call(calls->workers, &entry->work);
         return;
     }
-    if (error != 0 && entry->work.version->idempotent && !entry->cancelled &&
-        entry->retries++ < RETRIES_MAX) {
-        calls->stats.retried++;
-        run(entry);
-        return;
-    }
+    stop_running(entry);
     if (error != 0) {
         result = (struct call_result){
             .end = entry->cancelled ? CALL_END_CANCELLED : CALL_END_NODE_DIED,

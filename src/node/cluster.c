@@ -397,6 +397,7 @@ struct handing {
     uint8_t *request, *reply;
     size_t request_len, reply_len;
     int error;
+    bool sent;
     cluster_done_fn *done;
     void *self;
 };
@@ -440,7 +441,7 @@ static void handed_back(void *self)
         }
     }
     cluster->hand_on_failed += handing->error != 0;
-    handing->done(handing->self, handing->error, &result);
+    handing->done(handing->self, handing->error, handing->sent, &result);
     free_handing(handing);
 }
 
@@ -455,6 +456,7 @@ static void *hand_on_main(void *arg)
         struct iovec part = {handing->request, handing->request_len};
         struct rpc_reply reply;
         rc = rpc_call(client, RPC_RUN, &part, 1, -1, &reply, &diag);
+        handing->sent = rc != WM_E_LIMIT;
         if (rc == 0) {
             handing->reply = wm_alloc(reply.body.len);
             if (handing->reply && reply.body.len != 0) {

@@ -68,8 +68,9 @@ uint32_t cluster_less_busy(struct cluster *cluster, uint32_t waiting);
 /* Told which waiting call is to run now. */
 void cluster_on_start(struct cluster *cluster, void (*start)(void *self, uint64_t id), void *self);
 
-/* Hands a call on; `done` is called later with what came of it. Everything is copied. */
-typedef void cluster_done_fn(void *self, int error, const struct call_result *result);
+/* Hands a call on; `done` is called later with what came of it. Everything is copied. After an
+ * error: it did not run there, or, where it was sent, that is not known. */
+typedef void cluster_done_fn(void *self, int error, bool sent, const struct call_result *result);
 WM_MUST_CHECK int cluster_hand_on(struct cluster *cluster, uint32_t peer,
                                   const struct function_version *version,
                                   const struct call_request *request, cluster_done_fn *done,

@@ -25,6 +25,7 @@ SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #ifdef LARGE
 volatile char large[LARGE] = {1};
 #endif
@@ -43,6 +44,9 @@ FAASLET_MAIN
 FAASLET_MAIN
 {
     char text[256], secret[64] = "-";
+#ifdef SLEEP_MS
+    nanosleep(&(struct timespec){.tv_nsec = SLEEP_MS * 1000000}, NULL);
+#endif
     int32_t got = faaslet_secret("WORD", 4, secret, sizeof secret - 1);
     const char *env = getenv("MOOD");
     if (got > 0 && got < (int32_t)sizeof secret) {
@@ -474,6 +478,31 @@ def images_signed_by_strangers_or_for_others_are_refused():
         n3.eventually("GET", "/v1/functions/" + name, 200)
         answer = n3.ask("POST", "/v1/call/" + name, b"")
         check(answer.status == 422 and why in answer.body, name, answer.status, answer.body)
+
+
+@test
+def calls_for_a_node_that_cannot_be_reached_run_here():
+    """In the time before it counts as dead: what was never sent did not run there, so it may run here, declared or not."""
+    (n1, n2, n3), cluster = shared(), shared.cluster
+    n1.put("slow", "slow", "-DSLEEP_MS=100")
+    for node in (n1, n2, n3):
+        node.says("slow", "slow - -")
+    before = n1.do("GET", "/v1/node")["scheduler"]
+    for link in ((0, 1), (0, 2)):
+        cluster.relays[link].tell("refuse")
+        cluster.relays[link].tell("reset")
+    ends = []
+    threads = [threading.Thread(target=lambda: ends.append(n1.call("slow"))) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for link in ((0, 1), (0, 2)):
+        cluster.relays[link].tell("accept")
+    after = n1.do("GET", "/v1/node")["scheduler"]
+    check(ends == ["slow - -"] * 40, ends)
+    check(after["hand_on_failed"] > before["hand_on_failed"], "none was to be handed on:", before, after)
+    cluster.wait_alive()
 
 
 @test
