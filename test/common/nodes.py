@@ -105,6 +105,11 @@ def build_guest(build, source, *flags):
         return f.read()
 
 
+def within(netns):
+    """Before a command that is to run in that namespace. Not `ip netns exec`: that hides the control groups."""
+    return ["nsenter", f"--net=/run/netns/{netns}", "--"] if netns else []
+
+
 class Unix(http.client.HTTPConnection):
     """HTTP to a socket whose path may be longer than sun_path: through its folder."""
 
@@ -139,8 +144,7 @@ class Node:
         log = open(self.data + ".log", "ab")
         command = [os.path.join(self.build, "wardmote-node"), "--data", self.data, "--listen",
                    f"{self.address}:{self.port}", *self.flags]
-        if self.netns:
-            command = ["ip", "netns", "exec", self.netns] + command
+        command = within(self.netns) + command
         until = time.monotonic() + wait_s
         while True:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self.env)
@@ -245,20 +249,26 @@ class Relay:
 
 
 class Cluster:
-    """Nodes n1 ... of one cluster. Each reaches each other one through a relay: .relays[from, to], from 0."""
+    """Nodes n1 ... of one cluster. Each reaches each other one through a relay: .relays[from, to], from 0.
 
-    def __init__(self, build, count, redis=None, flags=()):
+    nets: a namespace for each, and one more for Redis, which each node then reaches through a relay too (to: "redis")."""
+
+    def __init__(self, build, count, redis=None, flags=(), nets=None):
         ports = [free_port() for _ in range(count)]
-        self.relays = {(a, b): Relay(build, ports[b]) for a in range(count) for b in range(count) if a != b}
+        nets = nets or [None] * count
+        self.relays = {(a, b): Relay(build, ports[b], nets[a], nets[b]) for a in range(count) for b in range(count) if a != b}
+        if redis and redis.netns:
+            self.relays.update({(a, "redis"): Relay(build, redis.port, nets[a], redis.netns) for a in range(count)})
         with tempfile.NamedTemporaryFile("wb", prefix=f"wm-key-{os.getpid()}-", delete=False) as f:
             f.write(os.urandom(32))
             self.key = f.name
         started.append(self)
-        tier = ["--tier", f"redis:127.0.0.1:{redis.port}"] if redis else []
         self.nodes = []
         for a in range(count):
             peers = ",".join(f"n{b + 1}=127.0.0.1:{ports[b] if a == b else self.relays[a, b].port}" for b in range(count))
-            self.nodes.append(Node(build, "--name", f"n{a + 1}", "--cluster-key", self.key, "--peers", peers, *tier, *flags))
+            tier = [] if not redis else ["--tier", f"redis:127.0.0.1:{(self.relays.get((a, 'redis')) or redis).port}"]
+            self.nodes.append(Node(build, "--name", f"n{a + 1}", "--cluster-key", self.key, "--peers", peers, *tier, *flags,
+                                   netns=nets[a]))
 
     def links_of(self, a):
         return [self.relays[link] for link in self.relays if a in link]
@@ -332,7 +342,8 @@ def wait_for(what, seconds, step=0.05):
 
 
 class Redis:
-    def __init__(self):
+    def __init__(self, netns=None):
+        self.netns = netns
         self.folder = tempfile.mkdtemp(prefix=f"wm-redis-{os.getpid()}-")
         self.port = free_port()
         self.process = None
@@ -344,13 +355,17 @@ class Redis:
 
     def start(self):
         self.process = subprocess.Popen(
+            within(self.netns) +
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--appendonly",
-             "yes", "--appendfsync", "always", "--save", "", "--logfile", self.folder + "/log"],
+             "yes", "--appendfsync", "always", "--save", "", "--logfile", self.folder + "/log",
+             "--unixsocket", self.folder + "/socket"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def up():
             try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.settimeout(1)
+                    s.connect(self.folder + "/socket")
                     s.sendall(b"PING\r\n")
                     return s.recv(64).startswith(b"+PONG")
             except OSError:

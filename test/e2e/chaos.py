@@ -35,8 +35,10 @@ TROUBLE = (OSError, ConnectionError, EOFError, __import__("http.client").client.
 class Load:
     """What clients do, and what they were promised."""
 
-    def __init__(self, node, module, seed):
+    def __init__(self, node, module, seed, prefix=""):
         self.node, self.module = node, module
+        self.prefix = prefix    # of names and keys, where several nodes have a load each
+        self.fresh = {}         # client -> how often it has left its keys for others, then
         self.random = random.Random(seed)
         self.lock = threading.Lock()
         self.stopping = False
@@ -47,6 +49,7 @@ class Load:
         self.lists = {}         # key -> {index: number}
         self.counters = {}      # key -> (acknowledged, tried)
         self.done = dict.fromkeys(("uploads", "calls", "pushes", "appends", "adds", "sync", "refused"), 0)
+        self.took = {}          # kind of work -> seconds of each
         self.wrong = []
         self.number = 0
 
@@ -79,7 +82,9 @@ class Load:
         while not self.stopping:
             try:
                 connection = connection or self.node.connect(40)
+                begun = time.monotonic()
                 work(connection, i, numbers)
+                self.took.setdefault(work.__name__, []).append(time.monotonic() - begun)
             except TROUBLE:
                 if connection:
                     connection.close()
@@ -92,7 +97,7 @@ class Load:
             connection.close()
 
     def upload(self, connection, i, numbers):
-        name = f"up{self.next()}"
+        name = f"{self.prefix}up{self.next()}"
         mark = b"@@MARK@@" + b"%032x" % numbers.getrandbits(128)
         module = self.module.replace(MARK, mark)
         answer = ask(connection, "PUT", f"/v1/functions/{name}", module)
@@ -119,7 +124,7 @@ class Load:
 
     def push(self, connection, i, numbers):
         # One client a key: what it tries is ordered.
-        key = f"push{i}-{numbers.randrange(3)}"
+        key = f"{self.prefix}push{i}-{self.fresh.get(i, 0)}-{numbers.randrange(3)}"
         blocks = {0: 1, 1: 20, 2: 60}[int(key[-1])]
         length, acknowledged, tried = self.pushed.get(key, (blocks * BLOCK, 0, 0))
         tried += 1
@@ -130,10 +135,12 @@ class Load:
             self.count("pushes")
         else:
             self.count("refused")
+            if self.prefix:  # it may still be on its way, on another node, and arrive after the next one
+                self.fresh[i] = self.fresh.get(i, 0) + 1
             time.sleep(0.01)
 
     def append(self, connection, i, numbers):
-        key, number = f"list{numbers.randrange(2)}", self.next()
+        key, number = f"{self.prefix}list{numbers.randrange(2)}", self.next()
         answer = ask(connection, "POST", "/v1/call/once", b"A %s %d" % (key.encode(), number))
         if answer.status == 200 and answer.body.isdigit():
             self.lists.setdefault(key, {})[int(answer.body)] = number
@@ -143,7 +150,7 @@ class Load:
         time.sleep(0.003)
 
     def add(self, connection, i, numbers):
-        key, delta = f"count{numbers.randrange(2)}", numbers.randrange(1, 100)
+        key, delta = f"{self.prefix}count{numbers.randrange(2)}", numbers.randrange(1, 100)
         acknowledged, tried = self.counters.get(key, (0, 0))
         self.counters[key] = (acknowledged, tried + delta)
         answer = ask(connection, "POST", "/v1/call/once", b"C %s %d" % (key.encode(), delta))
