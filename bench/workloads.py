@@ -32,7 +32,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "test" / "common"))
-from cluster import Nodes, Redis, descendants, free_ports, pss_bytes, start, stop  # noqa: E402
+from cluster import Nodes, descendants, pss_bytes  # noqa: E402
+from nodes import Redis, begin, free_port  # noqa: E402
 
 GENERATE, EPOCH, LOSS = 0, 2, 4  # examples/training/training.h
 PRIVATE, SEVERAL = 1, 2
@@ -144,8 +145,7 @@ def train(options, count, private, tier="embedded"):
 
 def train_redis(options):
     """Native processes; from when the examples are in Redis."""
-    folder = tempfile.mkdtemp(prefix=f"wm-bench-{os.getpid()}-")
-    redis = Redis(folder)
+    redis = Redis(lasts=False).start()
     try:
         child = subprocess.Popen([f"{options.work}/sgd-native", str(options.rows), str(options.epochs), str(options.seed),
                                   str(options.functions), "redis", "127.0.0.1", str(redis.port)], stdout=subprocess.PIPE, text=True)
@@ -160,8 +160,7 @@ def train_redis(options):
         if child.wait() or trained != "trained\n":
             raise RuntimeError("sgd-native failed")
     finally:
-        redis.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        redis.remove()
     return {"s": seconds, "mb_s": memory.mean / 1e6 * seconds, "moved": wire, "wire": wire, "loss": loss, "pss": memory.mean}
 
 
@@ -263,10 +262,9 @@ def serve_ours(options):
             nodes.put("t", f"known{user}", module)
         for user in range(4 * FRESH):
             nodes.put("t", f"new{user % 4}-{user // 4}", module)
-        token = json.loads(nodes[0].must("POST", "/v1/tenants/t/tokens", {"role": "invoke"})[0])["token"]
-        port = int(re.search(r"listening on http://127\.0\.0\.1:(\d+)", nodes[0].messages_all()).group(1))
+        token = json.loads(nodes[0].must("POST", "/v1/tenants/t/tokens", {"role": "invoke"}).body)["token"]
         for ratio in EVERY:
-            got[ratio] = wrk(options, port, token, EVERY[ratio], FRESH, KNOWN)
+            got[ratio] = wrk(options, nodes[0].port, token, EVERY[ratio], FRESH, KNOWN)
     return got
 
 
@@ -281,9 +279,9 @@ def serve_crun(options):
         for mount in ("dev", "proc", "run", "sys"):
             os.makedirs(f"{folder}/rootfs/{mount}", exist_ok=True)
         make_template(folder)
-        port = free_ports(1)[0]
+        port = free_port()
         with open(f"{folder}/log", "wb") as log:
-            gateway = start([f"{options.work}/gateway", str(port), folder], log)
+            gateway = begin([f"{options.work}/gateway", str(port), folder], stdout=log, stderr=log)
             try:
                 time.sleep(0.3)
                 # Users who are known have their container.
@@ -294,7 +292,8 @@ def serve_crun(options):
                     print(file.read(), file=sys.stderr)
                 raise
             finally:
-                stop(gateway)
+                gateway.terminate()
+                gateway.wait(20)
                 for user in os.listdir(f"{folder}/bundles"):
                     subprocess.run(["crun", "--root", f"{folder}/crun", "delete", "--force", user], check=False,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,9 +1,11 @@
-"""node.py: for tests: a node of its own on a temporary folder, the commands against it, and TAP.
+"""node.py: a node (nodes.py) that is asked by commands, and TAP with a line for each check.
 
 Compiled code is kept in BUILD/test-node-cache, over all tests and runs: a large module costs its compilation
-once. The node has no address but its socket.
+once.
 """
-import http.client, json, os, pathlib, shutil, signal, socket, subprocess, sys, tempfile, time
+import os, pathlib, shutil, subprocess, sys, tempfile, time
+
+import nodes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 results = {"count": 0, "failed": 0}
@@ -50,63 +52,29 @@ class Result:
         return self.failed(status) or "; ".join(f"{w!r} is not in {self.err!r}" for w in words if w not in self.err)
 
 
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("node", timeout=120)
-        self.path = path
+class Node(nodes.Node):
+    timeout = 120
 
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-class Node:
     def __init__(self, build, *options):
-        self.build = os.path.abspath(build)
-        self.folder = tempfile.mkdtemp(prefix=f"node-{os.getpid()}-")
-        self.data = os.path.join(self.folder, "data")
-        os.mkdir(self.data, 0o700)
+        super().__init__(build, *options, start=False)
+        self.folder = tempfile.mkdtemp(prefix=f"node-{os.getpid()}-")  # for the test's own files
         cache = os.path.join(self.build, "test-node-cache")
         os.makedirs(cache, 0o700, exist_ok=True)
         os.symlink(cache, os.path.join(self.data, "cache"))
-        self.socket = os.path.join(self.data, "node.sock")
-        self.options, self.process = options, None
         self.start()
 
-    def start(self):
-        self.log = open(os.path.join(self.folder, "log"), "ab")
-        self.process = subprocess.Popen([os.path.join(self.build, "wardmote-node"), "--data", self.data, "--listen", "127.0.0.1:0",
-                                         *self.options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
-        line = self.process.stdout.readline().decode()
-        if not line.startswith("listening on "):
-            print(f"Bail out! the node does not start: {self.said()}")
-            sys.exit(1)
-        self.url = line.split()[2]
-
-    def said(self):
-        return pathlib.Path(self.folder, "log").read_text(errors="replace")[-2000:]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.log.close()
-        return self.process.returncode
-
     def close(self):
-        if self.process.poll() is None:
-            self.stop()
+        self.stop()
+        self.remove()
+
+    def remove(self):
+        super().remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def wardmote(self, *args, input=b"", env=None, timeout=1200):
         process = subprocess.run([os.path.join(self.build, "wardmote"), *args], capture_output=True, timeout=timeout,
                                  input=input if isinstance(input, bytes) else input.encode(), cwd=ROOT,
-                                 env={**os.environ, "WARDMOTE_NODE_URL": "unix:" + self.socket, **(env or {})})
+                                 env={**os.environ, "WARDMOTE_NODE_URL": f"unix:{self.data}/node.sock", **(env or {})})
         return Result(process)
 
     def fn(self, *args, **kwargs):
@@ -115,14 +83,6 @@ class Node:
     def call(self, name, input=b"", *options):
         """With the input through a pipe."""
         return self.fn("call", name, "-", *options, input=input)
-
-    def request(self, method, path, body=None, headers=None):
-        connection = UnixConnection(self.socket)
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        return answer.status, body, answer.headers
 
     def logs(self, name, words, seconds=10):
         """The function's log, once `words` are in it."""

@@ -1,4 +1,4 @@
-"""nodes.py: real nodes, for tests that look at them from outside.
+"""nodes.py: real nodes, for tests and benches that look at them from outside.
 
     node = Node(build)                      a folder of its own, a port of its own; .start() again after .kill()
     node.ask("PUT", "/v1/functions/f", module)
@@ -6,7 +6,9 @@
     build_guest(build, "test/e2e/faaslet/chaos.c")    the bytes of a compiled Faaslet, compiled once
     Cluster(build, 3)                       .nodes of one cluster, each reached by the others through .relays
 
-And what all TAP programs here share: Tap. A node is killed at the end of the program, whatever happens."""
+And what TAP programs here share: Tap. Whatever happens, no process and no folder is left at the end of the program;
+when it is killed, its processes are too. node.py has a node that is asked by commands, cluster.py several that are
+asked by tenant and key."""
 import atexit
 import collections
 import hashlib
@@ -110,6 +112,11 @@ def within(netns):
     return ["nsenter", f"--net=/run/netns/{netns}", "--"] if netns else []
 
 
+def begin(command, netns=None, **options):
+    """A process that ends with this one."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--"] + within(netns) + command, **options)
+
+
 class Unix(http.client.HTTPConnection):
     """HTTP to a socket whose path may be longer than sun_path: through its folder."""
 
@@ -128,8 +135,11 @@ class Unix(http.client.HTTPConnection):
 
 
 class Node:
-    def __init__(self, build, *flags, start=True, env=None, netns=None):
-        self.build, self.flags, self.netns = os.path.abspath(build), list(flags), netns
+    timeout = 30  # of a request, in seconds
+
+    def __init__(self, build, *flags, start=True, env=None, netns=None, name=None):
+        self.build, self.flags, self.netns, self.name = os.path.abspath(build), list(flags), netns, name
+        self.flags += ["--name", name] if name else []
         self.data = tempfile.mkdtemp(prefix=f"wm-chaos-{os.getpid()}-")
         self.port = free_port()
         self.address = "127.0.0.1"
@@ -144,10 +154,9 @@ class Node:
         log = open(self.data + ".log", "ab")
         command = [os.path.join(self.build, "wardmote-node"), "--data", self.data, "--listen",
                    f"{self.address}:{self.port}", *self.flags]
-        command = within(self.netns) + command
         until = time.monotonic() + wait_s
         while True:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=self.env)
+            self.process = begin(command, self.netns, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env)
             line = self.process.stdout.readline()
             if line.startswith(b"listening on"):
                 break
@@ -176,11 +185,12 @@ class Node:
     def workers(self):
         return [pid for pid, name in children(self.process.pid) if name.startswith("wardmote-worker"[:15])]
 
-    def connect(self, timeout=30, unix=True):
+    def connect(self, timeout=None, unix=True):
+        timeout = timeout or self.timeout
         return Unix(self.data + "/node.sock", timeout) if unix else \
             http.client.HTTPConnection(self.address, self.port, timeout=timeout)
 
-    def ask(self, method, path, body=None, timeout=30, token=None, headers=None, unix=None):
+    def ask(self, method, path, body=None, timeout=None, token=None, headers=None, unix=None):
         """One request on a connection of its own; without a token as the node's administrator."""
         connection = self.connect(timeout, not token if unix is None else unix)
         headers = dict(headers or {})
@@ -211,8 +221,8 @@ class Node:
         return self.json("POST", f"/v1/tenants/{tenant}/tokens", {"role": role})["token"]
 
     def stop(self):
-        if self.alive():
-            self.kill(signal.SIGTERM)
+        """Its exit status; 0 of one that is not running."""
+        return self.kill(signal.SIGTERM) if self.alive() else 0
 
     def remove(self):
         if self.alive():
@@ -229,8 +239,8 @@ class Relay:
         options = ["--seed", str(seed)]
         for option, name in (("--listen-ns", listen_ns), ("--connect-ns", connect_ns)):
             options += [option, name] if name else []
-        self.process = subprocess.Popen([os.path.join(build, "test/relay"), *options, "127.0.0.1:0", f"127.0.0.1:{port}"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = begin([os.path.join(build, "test/relay"), *options, "127.0.0.1:0", f"127.0.0.1:{port}"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         check(line.startswith("listening "), "no relay before port", port)
         self.port = int(line.rsplit(":", 1)[1])
@@ -251,12 +261,14 @@ class Relay:
 class Cluster:
     """Nodes n1 ... of one cluster. Each reaches each other one through a relay: .relays[from, to], from 0.
 
-    nets: a namespace for each, and one more for Redis, which each node then reaches through a relay too (to: "redis")."""
+    relays False: without; then one node is one without peers. nets: a namespace for each, and one more for Redis, which
+    each node then reaches through a relay too (to: "redis"). node: the class of the nodes."""
 
-    def __init__(self, build, count, redis=None, flags=(), nets=None):
+    def __init__(self, build, count, redis=None, flags=(), nets=None, relays=True, node=Node, start=True):
         ports = [free_port() for _ in range(count)]
         nets = nets or [None] * count
-        self.relays = {(a, b): Relay(build, ports[b], nets[a], nets[b]) for a in range(count) for b in range(count) if a != b}
+        pairs = [(a, b) for a in range(count) for b in range(count) if relays and a != b]
+        self.relays = {(a, b): Relay(build, ports[b], nets[a], nets[b]) for a, b in pairs}
         if redis and redis.netns:
             self.relays.update({(a, "redis"): Relay(build, redis.port, nets[a], redis.netns) for a in range(count)})
         with tempfile.NamedTemporaryFile("wb", prefix=f"wm-key-{os.getpid()}-", delete=False) as f:
@@ -265,10 +277,24 @@ class Cluster:
         started.append(self)
         self.nodes = []
         for a in range(count):
-            peers = ",".join(f"n{b + 1}=127.0.0.1:{ports[b] if a == b else self.relays[a, b].port}" for b in range(count))
-            tier = [] if not redis else ["--tier", f"redis:127.0.0.1:{(self.relays.get((a, 'redis')) or redis).port}"]
-            self.nodes.append(Node(build, "--name", f"n{a + 1}", "--cluster-key", self.key, "--peers", peers, *tier, *flags,
-                                   netns=nets[a]))
+            all_flags = list(flags)
+            if count > 1 or relays:
+                at = [self.relays[a, b].port if (a, b) in self.relays else ports[b] for b in range(count)]
+                peers = ",".join(f"n{b + 1}=127.0.0.1:{port}" for b, port in enumerate(at))
+                all_flags += ["--cluster-key", self.key, "--peers", peers]
+            if redis:
+                all_flags += ["--tier", f"redis:127.0.0.1:{self.relays.get((a, 'redis'), redis).port}"]
+            self.nodes.append(node(build, *all_flags, start=start, netns=nets[a], name=f"n{a + 1}"))
+
+    def wait_alive(self, seconds=15):
+        """Those that run see each other."""
+        up = [node for node in self.nodes if node.alive()]
+        names = {node.name for node in up}
+
+        def seen():
+            told = [node.json("GET", "/v1/node").get("peers", []) for node in up]
+            return all(p["state"] in ("alive", "this node") for peers in told for p in peers if p["name"] in names)
+        check(wait_for(seen, seconds), "the nodes do not find each other")
 
     def links_of(self, a):
         return [self.relays[link] for link in self.relays if a in link]
@@ -342,8 +368,10 @@ def wait_for(what, seconds, step=0.05):
 
 
 class Redis:
-    def __init__(self, netns=None):
-        self.netns = netns
+    """lasts: what it has acknowledged is on the disk."""
+
+    def __init__(self, netns=None, lasts=True):
+        self.netns, self.lasts = netns, lasts
         self.folder = tempfile.mkdtemp(prefix=f"wm-redis-{os.getpid()}-")
         self.port = free_port()
         self.process = None
@@ -354,12 +382,10 @@ class Redis:
         return shutil.which("redis-server") is not None
 
     def start(self):
-        self.process = subprocess.Popen(
-            within(self.netns) +
+        self.process = begin(
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--appendonly",
-             "yes", "--appendfsync", "always", "--save", "", "--logfile", self.folder + "/log",
-             "--unixsocket", self.folder + "/socket"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "yes" if self.lasts else "no", "--appendfsync", "always", "--save", "", "--logfile", self.folder + "/log",
+             "--unixsocket", self.folder + "/socket"], self.netns, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def up():
             try:

@@ -2,24 +2,24 @@
 """Three nodes as one service: what is changed on one is so on all, whatever happens in between.
 
 Usage: cluster.py BUILD [TEST...]. Every node reaches each other one through a relay of its own (test/common/relay.c), so
-that any pair can be parted. Prints TAP. TIER=redis:HOST:PORT: with that as the global tier (REDIS=1: a Redis of our own)."""
+that any pair can be parted. Prints TAP. REDIS=1: with Redis as the global tier."""
 import http.client
 import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
+import nodes  # noqa: E402
+from nodes import ROOT, Redis, Tap, check, wait_for  # noqa: E402
+
 BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = tempfile.mkdtemp(prefix=f"wm-cluster-{os.getpid()}-")
-KEY = os.path.join(WORK, "key")
 SOURCE = r"""
 #include <faaslet.h>
 #include <stdio.h>
@@ -57,17 +57,9 @@ FAASLET_MAIN
 }
 #endif
 """
-tests, count, failed = [], 0, 0
-
-
-def test(function):
-    tests.append(function)
-    return function
-
-
-def check(condition, *shown):
-    if not condition:
-        raise AssertionError(" ".join(str(s) for s in shown) or "check failed")
+tap = Tap(sys.argv[2:])
+test = tap.test
+redis = None
 
 
 def module(tag, *flags):
@@ -77,88 +69,22 @@ def module(tag, *flags):
         with open(path + ".c", "w", encoding="utf-8") as file:
             file.write(SOURCE)
         subprocess.run([BUILD + "/wardmote", "build", "--faaslet", f'-DTAG="{tag}"', *flags, path + ".c", "-o",
-                        path + ".wasm"], check=True, env=dict(os.environ, WARDMOTE_SHARE=TOP))
+                        path + ".wasm"], check=True, env=dict(os.environ, WARDMOTE_SHARE=ROOT))
     with open(path + ".wasm", "rb") as file:
         return file.read()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Relay:
-    def __init__(self, target):
-        self.process = subprocess.Popen([BUILD + "/test/relay", "127.0.0.1:0", target], text=True, bufsize=1,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.address = self.process.stdout.readline().split()[1]
-
-    def tell(self, line):
-        self.process.stdin.write(line + "\n")
-        answer = self.process.stdout.readline().strip()
-        check(answer == "ok", line, answer)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(5)
-        self.process.stdout.close()
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        here = os.open(os.path.dirname(self.path), os.O_PATH)
-        self.sock.connect(f"/proc/self/fd/{here}/{os.path.basename(self.path)}")
-        os.close(here)
-
-
-class Node:
-    def __init__(self, cluster, number):
-        self.cluster, self.number, self.name = cluster, number, f"n{number + 1}"
-        self.data = os.path.join(cluster.folder, self.name)
-        self.process = None
-
-    def start(self, wait=True):
-        peers = ",".join(f"{n.name}={self.cluster.address(self.number, n.number)}" for n in self.cluster.nodes)
-        self.errors = open(self.data + ".log", "ab")
-        self.process = subprocess.Popen(
-            [BUILD + "/wardmote-node", "--name", self.name, "--data", self.data, "--listen", "127.0.0.1:0",
-             "--cluster-key", KEY, "--peers", peers, "--tier", self.cluster.tier],
-            stdout=subprocess.PIPE, stderr=self.errors,
-            env=dict(os.environ, WARDMOTE_WASMC=BUILD + "/wardmote-wasmc"))
-        line = self.process.stdout.readline().decode()
-        found = re.match(r"listening on https?://127\.0\.0\.1:(\d+)\n", line)
-        check(found, "does not start:", open(self.data + ".log").read()[-2000:])
-        self.port = int(found.group(1))
-        if wait:
-            self.cluster.wait_alive()
-
-    def ask(self, method, path, body=None, token=None, unix=True):
-        connection = Unix(self.data + "/node.sock") if unix and not token else \
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"Authorization": "Bearer " + token} if token else {}
-        connection.request(method, path, json.dumps(body) if isinstance(body, (dict, list)) else body, headers)
-        answer = connection.getresponse()
-        answer.body = answer.read()
-        connection.close()
-        return answer
-
-    def do(self, method, path, body=None, status=(200, 201, 202, 204)):
+class Node(nodes.Node):
+    def do(self, method, path, body=None):
         answer = self.ask(method, path, body)
-        check(answer.status in status, method, path, "on", self.name, ":", answer.status, answer.body[:300])
+        check(answer.status in (200, 201, 202, 204), method, path, "on", self.name, ":", answer.status, answer.body[:300])
         return json.loads(answer.body) if answer.body[:1] in (b"{", b"[") else answer.body
 
     def put(self, name, tag, *flags):
         return self.do("PUT", "/v1/functions/" + name, module(tag, *flags))["version"]
 
     def call(self, name, token=None):
-        answer = self.ask("POST", "/v1/call/" + name, b"", token)
+        answer = self.ask("POST", "/v1/call/" + name, b"", token=token)
         return answer.body.decode() if answer.status == 200 else answer.status
 
     def says(self, name, word, within=5.0, token=None):
@@ -180,73 +106,35 @@ class Node:
             time.sleep(0.05)
         raise AssertionError(f"{method} {path} on {self.name}: {answer.status} and not {status}: {answer.body[:200]}")
 
-    def stop(self, number=signal.SIGTERM):
-        if self.process:
-            self.process.send_signal(number)
-            status = self.process.wait(40)
-            self.process.stdout.close()
-            self.errors.close()
-            self.process = None
-            return status
-        return 0
 
-
-class Cluster:
+class Cluster(nodes.Cluster):
     def __init__(self, count=3, start=True):
-        self.folder = tempfile.mkdtemp(dir=WORK)
-        self.tier = os.environ.get("TIER", "embedded")
-        self.nodes = [Node(self, i) for i in range(count)]
-        self.ports = [free_port() for _ in range(count)]
-        self.relays = {(i, j): Relay(f"127.0.0.1:{self.ports[j]}")
-                       for i in range(count) for j in range(count) if i != j}
+        super().__init__(BUILD, count, redis, node=Node, start=start)
         if start:
-            for node in self.nodes:
-                node.start(wait=False)
             self.wait_alive()
 
-    def address(self, i, j):
-        return f"127.0.0.1:{self.ports[j]}" if i == j else self.relays[i, j].address
-
-    def wait_alive(self, within=15.0):
-        end = time.monotonic() + within
-        up = [n for n in self.nodes if n.process]
-        while time.monotonic() < end:
-            ready = 0
-            for node in up:
-                peers = node.do("GET", "/v1/node")["peers"]
-                ready += all(p["state"] in ("alive", "this node") for p in peers
-                             if any(p["name"] == n.name for n in up))
-            if ready == len(up):
-                return
-            time.sleep(0.05)
-        raise AssertionError("the nodes do not find each other")
+    def tell(self, pairs, *lines):
+        for i, j in pairs:
+            for line in lines:
+                self.relays[i, j].say(line)
+                self.relays[j, i].say(line)
 
     def part(self, *pairs):
-        for i, j in pairs:
-            for link in ((i, j), (j, i)):
-                self.relays[link].tell("partition")
-                self.relays[link].tell("refuse")
-        end = time.monotonic() + 15
-        while time.monotonic() < end:
+        self.tell(pairs, "partition", "refuse")
+
+        def parted():
             states = [p["state"] for i, j in pairs for a, b in ((i, j), (j, i))
                       for p in self.nodes[a].do("GET", "/v1/node")["peers"] if p["name"] == self.nodes[b].name]
-            if all(s == "dead" for s in states):
-                return
-            time.sleep(0.05)
-        raise AssertionError("the nodes still see each other")
+            return all(s == "dead" for s in states)
+        check(wait_for(parted, 15), "the nodes still see each other")
 
     def heal(self, *pairs):
-        for i, j in pairs:
-            for link in ((i, j), (j, i)):
-                self.relays[link].tell("reset")
-                self.relays[link].tell("heal")
-                self.relays[link].tell("accept")
+        self.tell(pairs, "reset", "heal", "accept")
         self.wait_alive()
 
     def close(self):
-        statuses = [n.stop() for n in self.nodes]
-        for relay in self.relays.values():
-            relay.close()
+        statuses = [node.stop() for node in self.nodes]
+        self.remove()
         check(all(s == 0 for s in statuses), "exit statuses", statuses)
 
 
@@ -442,19 +330,9 @@ def images_made_elsewhere_need_their_signature_and_their_bytes():
 @test
 def images_signed_by_strangers_or_for_others_are_refused():
     n1, n2, n3 = shared()
-    stranger = Node(shared.cluster, 9)
-    stranger.data = os.path.join(shared.cluster.folder, "stranger")
-    process = subprocess.Popen(
-        [BUILD + "/wardmote-node", "--name", "n1", "--data", stranger.data, "--listen", "127.0.0.1:0"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=dict(os.environ, WARDMOTE_WASMC=BUILD + "/wardmote-wasmc"))
-    try:
-        process.stdout.readline()
-        stranger.put("strange", "four")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
+    stranger = Node(BUILD, name="n1")
+    stranger.put("strange", "four")
+    stranger.stop()
     shared.cluster.part((0, 2), (1, 2))
     before = set(os.listdir(n1.data + "/images"))
     n1.put("strange", "four")
@@ -489,8 +367,8 @@ def calls_for_a_node_that_cannot_be_reached_run_here():
         node.says("slow", "slow - -")
     before = n1.do("GET", "/v1/node")["scheduler"]
     for link in ((0, 1), (0, 2)):
-        cluster.relays[link].tell("refuse")
-        cluster.relays[link].tell("reset")
+        cluster.relays[link].say("refuse")
+        cluster.relays[link].say("reset")
     ends = []
     threads = [threading.Thread(target=lambda: ends.append(n1.call("slow"))) for _ in range(40)]
     for thread in threads:
@@ -498,7 +376,7 @@ def calls_for_a_node_that_cannot_be_reached_run_here():
     for thread in threads:
         thread.join()
     for link in ((0, 1), (0, 2)):
-        cluster.relays[link].tell("accept")
+        cluster.relays[link].say("accept")
     after = n1.do("GET", "/v1/node")["scheduler"]
     check(ends == ["slow - -"] * 40, ends)
     check(after["hand_on_failed"] > before["hand_on_failed"], "none was to be handed on:", before, after)
@@ -516,6 +394,7 @@ def who_was_down_catches_up():
     n2.do("PUT", "/v1/functions/missed/env", {"MOOD": "late"})
     n2.do("DELETE", "/v1/functions/gone")
     n3.start()
+    shared.cluster.wait_alive()
     n3.says("missed", "two late -")
     n3.eventually("GET", "/v1/functions/gone", 404)
 
@@ -564,8 +443,8 @@ def a_kill_loses_nothing_that_was_acknowledged():
         thread.start()
     for victim in (n1, n3, n2):
         time.sleep(0.7)
-        victim.stop(signal.SIGKILL)
-        victim.start(wait=False)
+        victim.kill()
+        victim.start()
     time.sleep(0.3)
     stop.set()
     for thread in threads:
@@ -589,20 +468,17 @@ def a_node_that_joins_brings_its_secrets_and_undoes_nothing():
     cluster = Cluster(2, start=False)
     try:
         n1, n2 = cluster.nodes
-        alone = subprocess.Popen(
-            [BUILD + "/wardmote-node", "--name", "n2", "--data", n2.data, "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=dict(os.environ, WARDMOTE_WASMC=BUILD + "/wardmote-wasmc"))
-        alone.stdout.readline()
+        joined, n2.flags = n2.flags, ["--name", "n2"]
+        n2.start()
         n2.put("own", "one")
         n2.do("PUT", "/v1/functions/own/secrets/WORD", b"sesame")
         n2.says("own", "one - sesame")
-        alone.send_signal(signal.SIGTERM)
-        check(alone.wait(30) == 0)
-        alone.stdout.close()
-        n1.start(wait=False)
+        check(n2.stop() == 0)
+        n2.flags = joined
+        n1.start()
         n1.do("PUT", "/v1/tenants/default", {"quota": {"calls_per_s": 4321}})
         n2.start()
+        cluster.wait_alive()
         n1.says("own", "one - sesame")
         n2.says("own", "one - sesame")
         end = time.monotonic() + 5
@@ -614,48 +490,20 @@ def a_node_that_joins_brings_its_secrets_and_undoes_nothing():
         cluster.close()
 
 
-def main():
-    global count, failed
-    chosen = sys.argv[2:]
-    redis = None
-    with open(KEY, "wb") as file:
-        file.write(os.urandom(32))
-    if os.environ.get("REDIS"):
-        port = free_port()
-        redis = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", WORK,
-                                  "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
-        os.environ["TIER"] = f"redis:127.0.0.1:{port}"
-        time.sleep(0.5)
-    for function in tests:
-        if chosen and function.__name__ not in chosen:
-            continue
-        count += 1
-        start = time.monotonic()
-        try:
-            function()
-            print(f"ok {count} {function.__name__}", flush=True)
-        except Exception as error:  # pylint: disable=broad-except
-            failed += 1
-            print(f"not ok {count} {function.__name__}", flush=True)
-            print("# " + f"{type(error).__name__}: {error}".replace("\n", "\n# "), flush=True)
-        print(f"# {time.monotonic() - start:.1f} s", flush=True)
+@test
+def all_nodes_end_with_0():
     if shared.cluster:
-        count += 1
-        try:
-            shared.cluster.close()
-            print(f"ok {count} all nodes end with 0")
-        except AssertionError as error:
-            failed += 1
-            print(f"not ok {count} all nodes end with 0: {error}")
-    if redis:
-        redis.terminate()
-        redis.wait(10)
-    print(f"1..{count}")
-    if failed and os.environ.get("KEEP"):
-        print("# kept", WORK)
-    else:
+        shared.cluster.close()
+
+
+def main():
+    global redis
+    if os.environ.get("REDIS"):
+        redis = Redis().start()
+    try:
+        return tap.run()
+    finally:
         shutil.rmtree(WORK, ignore_errors=True)
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

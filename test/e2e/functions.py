@@ -21,13 +21,13 @@ def c_and_cxx():
     if put("hello.c"):
         check("hello.c", node.call("hello", "you").is_("hello, you"))
         check("hello.c: nothing is left of the call before", node.call("hello", "").is_("hello, "))
-    status, _, _ = node.request("GET", "/v1/state")
+    status, _, _ = node.ask("GET", "/v1/state")
     if status != 200:
         skip("wordcount.c", f"no state on this node: {status}")
     elif put("wordcount.c"):
         check("wordcount.c", node.call("wordcount", "the cat and the dog").is_("the 2\nand 1\ncat 1\ndog 1\n"))
         check("wordcount.c: counts go on", node.call("wordcount", "The end").is_("the 3\nand 1\ncat 1\ndog 1\nend 1\n"))
-        status, value, _ = node.request("GET", "/v1/state/words")
+        status, value, _ = node.ask("GET", "/v1/state/words")
         check("wordcount.c: its state lasts", same(status, 200), same(value[:3], b"the"), same(len(value), 1024 * 32))
         node.stop()
         node.start()
@@ -52,7 +52,7 @@ def rust():
             put(module)
     check("primes.rs", node.call("primes", "100").is_("25 primes up to 100\n"))
     check("primes.rs: refuses", node.call("primes", "many").fails(1), "" if "no number" in node.logs("primes", "no number") else "not in its log")
-    if node.request("GET", "/v1/state")[0] != 200:
+    if node.ask("GET", "/v1/state")[0] != 200:
         skip("visits.rs", "no state on this node")
         return
     check("visits.rs", node.call("visits", "anna").is_('anna: 1 of 1, after ""\n'))

@@ -78,7 +78,7 @@ def handle(data):
           "" if "last words" in node.logs("echo", "last words") else "not in the log")
     check("echo: what it cannot return", node.call("echo", "number").failed(1),
           "" if "not int" in node.logs("echo", "not int") else "not in the log")
-    status, body, headers = node.request("POST", "/v1/call/echo", "over HTTP")
+    status, body, headers = node.ask("POST", "/v1/call/echo", "over HTTP")
     check("echo: over HTTP", same((status, body), (200, b"over HTTP")))
 
     shown = node.fn("show", "echo")
@@ -104,7 +104,7 @@ def refused():
         result = put(name, script, "--timeout", "4000", want=None)
         check(f"{name}: refused, with the reason", result.fails(2, words))
     # The interpreter is one file, however many functions use it.
-    node.request("PUT", "/v1/tenants/small", json.dumps({"quota": {"modules_bytes": 60 << 20}}))
+    node.ask("PUT", "/v1/tenants/small", json.dumps({"quota": {"modules_bytes": 60 << 20}}))
     for i in range(2):
         put(f"quota{i}", "handle = bytes.upper\n", "--tenant", "small")
     check("quota: its modules are counted once", *[put("quota0", "handle = bytes.upper\n", "--tenant", "small", want=None).failed(2 if i else 0)
@@ -296,12 +296,12 @@ def handle(data):
 ''')
     want = repr((42, ["data.txt", "helper.py"], "data changed"))
     check("files: read by all, written by one", node.call("files").is_(want), node.call("files").is_(want))
-    check("files: the tenant's are as they were", same(node.request("GET", "/v1/files/data.txt")[1], b"data"))
+    check("files: the tenant's are as they were", same(node.ask("GET", "/v1/files/data.txt")[1], b"data"))
     secret = pathlib.Path(node.folder) / "secret"
     secret.write_text("hush \u00fc\nx\n")
     check("files: a secret", node.fn("secret", "set", "files", "KEY", str(secret)).failed(), node.call("files", "secret").is_("hush ü\nxFalse"),
           node.call("files", "overwrite").is_("mine"), node.call("files", "secret").is_("hush ü\nxFalse"))
-    check("files: it is nobody else's", node.request("GET", "/v1/files/run/secrets/KEY")[0] == 200)
+    check("files: it is nobody else's", node.ask("GET", "/v1/files/run/secrets/KEY")[0] == 200)
     image = [f for f in pathlib.Path(node.data, "images").iterdir() if b"hush \xc3\xbc" in f.read_bytes()]
     check("files: it is in no Proto-Faaslet", image)
     check("files: nor after the environment was changed", node.fn("env", "files", "A=b").failed(), node.call("files", "secret").is_("hush ü\nxFalse"),
@@ -347,7 +347,7 @@ def tails():
     wasm = pathlib.Path(node.folder, "arguments.wasm").read_bytes()
 
     def upload(tail, query):
-        status, body, _ = node.request("PUT", "/v1/functions/arguments?" + query, wasm + tail)
+        status, body, _ = node.ask("PUT", "/v1/functions/arguments?" + query, wasm + tail)
         return status, body
 
     for tail, query, want in ((b"", "arg=x", b"[x]"), (b"a\0", "args=2", b"[a]"), (b"a\0\0b c\0", "args=7&arg=x&arg=y", b"[a][][b c][x][y]"),
@@ -363,7 +363,7 @@ def tails():
 
 # Before the tenant has a worker, which looks for them when it starts.
 for name, text in (("data.txt", "data"), ("helper.py", "value = 42\n")):
-    node.request("PUT", "/v1/files/" + name, text)
+    node.ask("PUT", "/v1/files/" + name, text)
 try:
     tails()
     if module:

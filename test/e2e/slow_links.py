@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import lock_recipe  # noqa: E402
 from chaos import Load, settled, verify_calls, verify_state, verify_uploads  # noqa: E402
 from nets import Nets, Unavailable  # noqa: E402
-from nodes import Cluster, Redis, Tap, build_guest, check, seed_of, wait_for  # noqa: E402
+from nodes import Cluster, Redis, Tap, build_guest, check, seed_of  # noqa: E402
 
 DELAY = "delay 50 20"
 LOSS = "loss 2 200"
@@ -74,8 +74,7 @@ def healed(cluster):
     for relay in cluster.relays.values():
         relay.say("delay 0")
         relay.say("loss 0")
-    check(wait_for(lambda: all(node.ask("GET", "/v1/node").body.count(b'"alive"') == 2 for node in cluster.nodes), 10),
-          "they do not find each other")
+    cluster.wait_alive(10)
     for i in range(30):
         begun = time.monotonic()
         answer = cluster.nodes[i % 3].call("add", b"I healed 0")

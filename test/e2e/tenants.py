@@ -85,7 +85,7 @@ try:
         for name in ("ask", "keep", "read"):
             check(f"{tenant}: {name}", node.fn("put", str(folder / f"{name}.c"), "--tenant", tenant).failed())
     for tenant in ("anna", "cleo"):
-        status, _, _ = node.request("PUT", f"/v1/files/note?tenant={tenant}", f"{tenant}'s note".encode())
+        status, _, _ = node.ask("PUT", f"/v1/files/note?tenant={tenant}", f"{tenant}'s note".encode())
         check(f"{tenant} has a file", same(status // 100, 2))
     for tenant in TENANTS:
         check(f"{tenant} chains to functions of its own", node.call("ask", "", "--tenant", tenant).is_(f"{tenant}'s own"))

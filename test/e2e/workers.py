@@ -68,7 +68,7 @@ def put(name, tenant, *options):
 
 
 def call(name, tenant, ms, answers):
-    status, body, _ = node.request("POST", f"/v1/call/{name}?tenant={tenant}", str(ms))
+    status, body, _ = node.ask("POST", f"/v1/call/{name}?tenant={tenant}", str(ms))
     answers.append((status, body))
 
 
@@ -90,7 +90,7 @@ def kill_all():
 
 
 def alive():
-    status, _, _ = node.request("GET", "/v1/node")
+    status, _, _ = node.ask("GET", "/v1/node")
     return same(status, 200) or same(node.process.poll(), None)
 
 
@@ -105,18 +105,18 @@ def killed_with_calls_that_wait():
 
 
 def nothing_stays_open():
-    node.request("POST", "/v1/call/again?tenant=one", "1")
+    node.ask("POST", "/v1/call/again?tenant=one", "1")
     first = len(descriptors(node.process.pid))
     for _ in range(3):
         kill_all()
         time.sleep(2.2)  # not young any more
-        node.request("POST", "/v1/call/again?tenant=one", "1")
+        node.ask("POST", "/v1/call/again?tenant=one", "1")
     check("a worker that ended leaves no descriptor in the node", same(abs(len(descriptors(node.process.pid)) - first) < 4, True))
 
 
 def workers_are_given_nothing_of_others():
-    node.request("POST", "/v1/call/again?tenant=one", "1")
-    node.request("POST", "/v1/call/other?tenant=two", "1")
+    node.ask("POST", "/v1/call/again?tenant=one", "1")
+    node.ask("POST", "/v1/call/other?tenant=two", "1")
     pids = workers()
     try:
         counts = [len(descriptors(pid)) for pid in pids]
@@ -131,7 +131,7 @@ def one_that_does_not_read():
     names = [f"load{i}" for i in range(16)]
     for name in names:
         put(name, "one")
-        status, body, _ = node.request("PUT", f"/v1/functions/{name}/env?tenant=one", json.dumps({f"V{i}": "x" * 4000 for i in range(8)}))
+        status, body, _ = node.ask("PUT", f"/v1/functions/{name}/env?tenant=one", json.dumps({f"V{i}": "x" * 4000 for i in range(8)}))
         check(f"{name}: environment", same(status // 100, 2) and str(body))
     call("again", "one", 1, [])
     stopped = workers()
@@ -163,7 +163,7 @@ def large_calls():
     body, wrong, records, threads = os.urandom(5 << 20), [], set(), []
 
     def one():
-        status, got, headers = node.request("POST", "/v1/call/large?tenant=two", body)
+        status, got, headers = node.ask("POST", "/v1/call/large?tenant=two", body)
         records.add(headers.get("Wardmote-Call", "").partition("record=")[2].partition(";")[0])
         if status != 200 or got != body:
             wrong.append((status, len(got)))
@@ -190,23 +190,23 @@ def state_has_a_quota():
     writer.write_text(WRITER)
     ends = {}
     for tenant, quota in (("small", 10000), ("large", 1000000)):
-        node.request("PUT", f"/v1/tenants/{tenant}", json.dumps({"quota": {"state_bytes": quota}}))
+        node.ask("PUT", f"/v1/tenants/{tenant}", json.dumps({"quota": {"state_bytes": quota}}))
         result = node.fn("put", str(writer), "--tenant", tenant)
         check(f"{tenant}: writer is put", result.failed())
-        status, body, headers = node.request("POST", f"/v1/call/writer?tenant={tenant}", "")
+        status, body, headers = node.ask("POST", f"/v1/call/writer?tenant={tenant}", "")
         ends[tenant] = (status, headers.get("Wardmote-Return-Code") or "0")
     check("a tenant's state ends at its quota", same(ends["large"], (200, "0")), same(ends["small"] in ((200, "1"), (200, "3")), True) and str(ends))
-    node.request("PUT", "/v1/tenants/small", json.dumps({"quota": {"state_bytes": 1000000}}))
+    node.ask("PUT", "/v1/tenants/small", json.dumps({"quota": {"state_bytes": 1000000}}))
     time.sleep(2.5)
-    status, body, headers = node.request("POST", "/v1/call/writer?tenant=small", "")
+    status, body, headers = node.ask("POST", "/v1/call/writer?tenant=small", "")
     check("...and a changed one holds soon", same((status, headers.get("Wardmote-Return-Code") or "0"), (200, "0")))
 
 
 for tenant in ("one", "two"):
     result = node.wardmote("tenant", "set", tenant)
-status, body, _ = node.request("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1}}), {"Content-Type": "application/json"})
+status, body, _ = node.ask("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1}}), headers={"Content-Type": "application/json"})
 check("tenants", same(status // 100, 2) and str(body))
-node.request("PUT", "/v1/tenants/two", "{}", {"Content-Type": "application/json"})
+node.ask("PUT", "/v1/tenants/two", "{}", headers={"Content-Type": "application/json"})
 put("again", "one", "--idempotent")
 put("once", "one")
 put("other", "two")
@@ -214,10 +214,10 @@ time.sleep(2.2)
 killed_with_calls_that_wait()
 nothing_stays_open()
 workers_are_given_nothing_of_others()
-node.request("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1000}}), {"Content-Type": "application/json"})
+node.ask("PUT", "/v1/tenants/one", json.dumps({"quota": {"calls_running": 1000}}), headers={"Content-Type": "application/json"})
 one_that_does_not_read()
 state_has_a_quota()
 large_calls()
-check("the node ends in order", same(node.stop(), 0), *[f"the log: {node.said()}"] if "ERROR" in node.said() else [])
+check("the node ends in order", same(node.stop(), 0), *[f"the log: {node.log()}"] if "ERROR" in node.log() else [])
 node.close()
 finish()

@@ -76,7 +76,7 @@ def train(nodes, flags, workers=6):
     nodes[0].call("t", "sgd", training(GENERATE, flags, workers=workers))
     for epoch in range(EPOCHS):
         nodes[0].call("t", "sgd", training(EPOCH, flags, epoch, workers))
-    losses = [struct.unpack("<d", node.call("t", "sgd", training(LOSS, flags, EPOCHS, workers)))[0] for node in nodes.items]
+    losses = [struct.unpack("<d", node.call("t", "sgd", training(LOSS, flags, EPOCHS, workers)))[0] for node in nodes.nodes]
     check(max(losses) - min(losses) < 1e-9, "nodes disagree:", losses)
     return losses[0]
 
@@ -113,7 +113,7 @@ def training_on_three_nodes():
     wanted = native_loss(1)
     with Nodes(BUILD, 3) as nodes:
         same_loss(train(nodes, SEVERAL, workers=18), wanted, 0.03)
-        ran = [node.counter("wardmote_state_pushed_bytes_total") for node in nodes.items]
+        ran = [node.counter("wardmote_state_pushed_bytes_total") for node in nodes.nodes]
         check(all(ran), "not all nodes have pushed weights:", ran)
 
 
@@ -184,7 +184,7 @@ def multiply(nodes, size, run, flags):
 
 
 def chained(nodes):
-    return [node.counter("wardmote_chained_calls_total") for node in nodes.items]
+    return [node.counter("wardmote_chained_calls_total") for node in nodes.nodes]
 
 
 @test
@@ -208,7 +208,7 @@ def matrix_on_three_nodes():
         check(handed >= 8, "calls went to other nodes:", handed)
         # A call that was handed on counts where it ran as a call of the node, one that stayed as a chained one.
         check(sum(chained(nodes)) + handed >= 4 * 81, chained(nodes), handed)
-        others = [node.counter("wardmote_state_pushed_bytes_total") for node in nodes.items[1:]]
+        others = [node.counter("wardmote_state_pushed_bytes_total") for node in nodes.nodes[1:]]
         check(all(others), "the other nodes computed nothing:", others)
 
 
@@ -278,12 +278,12 @@ def chained_calls_run_on_other_nodes():
         # A call that is cut off while it waits for another node leaves its executor's stream in order.
         time.sleep(1.2)  # until the nodes have heard of each other's rest
         for _ in range(3):
-            status, _ = nodes[0].ask("POST", "/v1/call/slow?tenant=t&timeout_ms=200", b"p500")
+            status = nodes[0].ask("POST", "/v1/call/slow?tenant=t&timeout_ms=200", b"p500").status
             check(status == 504, status)
         for _ in range(8):
             check(nodes[0].call("t", "slow", b"s1") == b"done 1", "after a deadline")
         check(nodes[0].call("t", "slow", b"p1") == b"12 0", "after a deadline")
-        check(nodes[0].messages().count("event=died") == 0, nodes[0].messages())
+        check(nodes[0].log().count("event=died") == 0, nodes[0].log())
 
 
 @test
