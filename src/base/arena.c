@@ -6,6 +6,7 @@
 #include "base/arith.h"
 
 #define BLOCK_BYTES ((size_t)64 << 10)
+#define BLOCK_KEPT_BYTES ((size_t)1 << 20) /* by a reset */
 #define ALIGNMENT ((size_t)16)
 
 struct wm_arena_block {
@@ -26,6 +27,22 @@ void wm_arena_fini(struct wm_arena *arena)
         wm_free(block);
     }
     wm_arena_init(arena, arena->limit_bytes);
+}
+
+void wm_arena_reset(struct wm_arena *arena)
+{
+    struct wm_arena_block *kept = arena->newest;
+    if (!kept || kept->room_bytes > BLOCK_KEPT_BYTES) {
+        wm_arena_fini(arena);
+        return;
+    }
+    for (struct wm_arena_block *block = kept->older, *older; block; block = older) {
+        older = block->older;
+        wm_free(block);
+    }
+    kept->older = NULL;
+    arena->used_bytes = 0;
+    arena->total_bytes = 0;
 }
 
 /* Makes a block of at least `need` bytes the newest one. */

@@ -25,6 +25,9 @@ struct wm_arena {
 void wm_arena_init(struct wm_arena *arena, size_t limit_bytes);
 /* Releases everything; the arena is as after init. */
 void wm_arena_fini(struct wm_arena *arena);
+/* The same, but the newest block stays, for the next unit of work: where there are many small ones,
+ * none of them waits for the C library. A block larger than usual is released. */
+void wm_arena_reset(struct wm_arena *arena);
 
 /* Zeroed memory, aligned to 16; NULL when memory or the limit is exhausted, or count * len
  * overflows. A count or len of 0 gives a valid pointer to nothing. */

@@ -93,6 +93,29 @@ TEST(arena_zeroes_aligns_and_limits)
     wm_arena_fini(&arena);
 }
 
+TEST(arena_keeps_a_block_over_a_reset)
+{
+    struct wm_arena arena;
+    wm_arena_init(&arena, 3000000);
+    wm_arena_reset(&arena);
+    uint8_t *first = wm_arena_take(&arena, 1, 100);
+    REQUIRE(first);
+    memset(first, 1, 100);
+    wm_arena_reset(&arena);
+    uint8_t *again = wm_arena_take(&arena, 1, 50);
+    CHECK(again == first);
+    CHECK(again && again[0] == 0 && again[49] == 0);
+    for (int i = 0; i < 10; i++) { /* into more blocks, and back */
+        CHECK(wm_arena_take(&arena, 1, 50000) != NULL);
+    }
+    wm_arena_reset(&arena);
+    CHECK(wm_arena_take(&arena, 1, 2999000) != NULL); /* larger than what is kept */
+    wm_arena_reset(&arena);
+    CHECK(arena.newest == NULL);
+    CHECK(wm_arena_take(&arena, 1, 2999000) != NULL);
+    wm_arena_fini(&arena);
+}
+
 TEST(every_failing_allocation_is_survived)
 {
     uint64_t rounds = 0;
@@ -153,5 +176,6 @@ TEST(ranges_never_overflow)
 
 TEST_MAIN(TEST_CASE(view_slice_stays_inside), TEST_CASE(leb128_follows_the_specification),
           TEST_CASE(cursor_failure_moves_nothing), TEST_CASE(arena_zeroes_aligns_and_limits),
+          TEST_CASE(arena_keeps_a_block_over_a_reset),
           TEST_CASE(every_failing_allocation_is_survived), TEST_CASE(diag_prefixes_and_cuts),
           TEST_CASE(error_names_cover_both_ranges), TEST_CASE(ranges_never_overflow))
