@@ -140,6 +140,7 @@ static bool derive(struct channel_handshake *h, const uint8_t peer_public[32],
     mix(keys->to_initiator, 32, root, "stream to the initiator", NULL, 0);
     mix(keys->responder_mac, 32, root, "message 2", NULL, 0);
     mix(keys->initiator_mac, 32, root, "message 3", NULL, 0);
+    mix(h->binding, sizeof h->binding, root, "binding", NULL, 0);
     sodium_memzero(shared, sizeof shared);
     sodium_memzero(root, sizeof root);
     return true;
@@ -218,6 +219,7 @@ int channel_finish(struct channel_handshake *h, const uint8_t answer[CHANNEL_ANS
     memset(channel, 0, sizeof *channel);
     crypto_secretstream_xchacha20poly1305_init_push(stream_of(&channel->send), out,
                                                     keys.to_responder);
+    memcpy(channel->binding, h->binding, sizeof channel->binding);
     /* Cannot fail: it only derives. */
     (void)crypto_secretstream_xchacha20poly1305_init_pull(stream_of(&channel->recv),
                                                           answer + AT_AFTER, keys.to_initiator);
@@ -243,6 +245,7 @@ int channel_accept(struct channel_handshake *h, const uint8_t confirm[CHANNEL_CO
     }
     memset(channel, 0, sizeof *channel);
     channel->send = h->send;
+    memcpy(channel->binding, h->binding, sizeof channel->binding);
     (void)crypto_secretstream_xchacha20poly1305_init_pull(stream_of(&channel->recv), confirm,
                                                           h->recv_key);
     channel_handshake_wipe(h);

@@ -53,9 +53,14 @@ struct channel_stream { /* the library's state, opaque here */
     uint64_t state[8];
 };
 
+#define CHANNEL_BINDING_BYTES 32u
+
 struct channel {
     struct channel_stream send, recv;
     bool send_ended, recv_ended;
+    /* Known to the two ends of this connection and to nobody else, whoever knows the key: what an
+     * end signs to prove an identity of its own inside the connection (channel_identity.h). */
+    uint8_t binding[CHANNEL_BINDING_BYTES];
 };
 
 struct channel_handshake {
@@ -68,6 +73,7 @@ struct channel_handshake {
     uint8_t transcript[64];
     struct channel_stream send;
     uint8_t recv_key[32];
+    uint8_t binding[CHANNEL_BINDING_BYTES];
     uint8_t stage; /* 0: not begun, or over */
     bool initiator;
 };

@@ -24,6 +24,10 @@ void wm_sha256_end(struct wm_sha256 *hash, uint8_t out[WM_SHA256_BYTES]);
 void wm_sha256_once(struct wm_view bytes, uint8_t out[WM_SHA256_BYTES]);
 /* Of one byte and then the bytes: how trees tell leaves from nodes. */
 void wm_sha256_prefixed(uint8_t prefix, struct wm_view bytes, uint8_t out[WM_SHA256_BYTES]);
+/* Of each of two texts; in the time of one where both are short and equally many blocks
+ * (hash_two.c). Leaves copies of them on the stack: not for secrets. */
+void wm_sha256_two(struct wm_view a, struct wm_view b, uint8_t out_a[WM_SHA256_BYTES],
+                   uint8_t out_b[WM_SHA256_BYTES]);
 
 #define WM_MAC_BYTES 32
 #define WM_MAC_KEY_BYTES 32

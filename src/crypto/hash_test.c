@@ -72,6 +72,47 @@ TEST(sha256_at_once_is_that_of_pieces_at_every_length)
     }
 }
 
+/* Two at once, and one after the other: every pair of lengths around the ends of blocks. */
+TEST(sha256_of_two_is_that_of_each)
+{
+    uint8_t text[400], want[WM_SHA256_BYTES], out[2][WM_SHA256_BYTES];
+    for (size_t i = 0; i < sizeof text; i++) {
+        text[i] = (uint8_t)(i * 11 + i / 253 + 0x35);
+    }
+    for (size_t len_a = 0; len_a < 200; len_a++) {
+        for (size_t len_b = 0; len_b < 200; len_b++) {
+            struct wm_view a = wm_view_of(text + len_b % 7, len_a);
+            struct wm_view b = wm_view_of(text + 200 - len_a % 5, len_b);
+            wm_sha256_two(a, b, out[0], out[1]);
+            wm_sha256_once(a, want);
+            CHECK(memcmp(out[0], want, sizeof want) == 0);
+            wm_sha256_once(b, want);
+            CHECK(memcmp(out[1], want, sizeof want) == 0);
+        }
+    }
+    wm_sha256_two(wm_view_of(NULL, 0), wm_view_str("abc"), out[0], out[1]);
+    CHECK_STR(hex(out[0], sizeof out[0]),
+              "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    CHECK_STR(hex(out[1], sizeof out[1]),
+              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+/* The output may be where a text was. */
+TEST(sha256_of_two_in_place)
+{
+    uint8_t a[64], b[64], want[2][WM_SHA256_BYTES];
+    for (unsigned round = 0; round < 1000; round++) {
+        for (unsigned i = 0; i < sizeof a; i++) {
+            a[i] = (uint8_t)(i * round);
+            b[i] = (uint8_t)(i + round * 3);
+        }
+        wm_sha256_once(wm_view_of(a, sizeof a), want[0]);
+        wm_sha256_once(wm_view_of(b, sizeof b), want[1]);
+        wm_sha256_two(wm_view_of(a, sizeof a), wm_view_of(b, sizeof b), b, a);
+        CHECK(memcmp(b, want[0], WM_SHA256_BYTES) == 0 && memcmp(a, want[1], WM_SHA256_BYTES) == 0);
+    }
+}
+
 TEST(mac_gives_the_values_of_rfc_4231)
 {
     uint8_t key[WM_MAC_KEY_BYTES] = {0}, out[WM_MAC_BYTES];
@@ -125,5 +166,6 @@ TEST(random_bytes_differ_and_fill_the_buffer)
 TEST_MAIN(TEST_CASE(sha256_gives_the_published_values),
           TEST_CASE(sha256_of_a_million_letters_in_uneven_pieces),
           TEST_CASE(sha256_at_once_is_that_of_pieces_at_every_length),
+          TEST_CASE(sha256_of_two_is_that_of_each), TEST_CASE(sha256_of_two_in_place),
           TEST_CASE(mac_gives_the_values_of_rfc_4231), TEST_CASE(bytes_equal_sees_every_bit),
           TEST_CASE(random_bytes_differ_and_fill_the_buffer))

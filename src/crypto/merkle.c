@@ -87,7 +87,7 @@ void merkle_build(merkle_hash *hashes, uint64_t leaf_count)
 }
 
 uint32_t merkle_path(const merkle_hash *hashes, uint64_t leaf_count, uint64_t index,
-                     merkle_hash path[MERKLE_LEVELS_MAX])
+                     merkle_hash *path)
 {
     const merkle_hash *level = hashes;
     uint32_t len = 0;
@@ -131,4 +131,52 @@ bool merkle_path_root(const merkle_hash leaf, uint64_t index, uint64_t leaf_coun
     }
     memcpy(out, hash, sizeof hash);
     return true;
+}
+
+/* RFC 9162 section 2.1.4.2. Both roots are rebuilt from one list: what the old tree has on its
+ * right border is in both, what came later in the new one only. */
+bool merkle_consistent(uint64_t old_count, const merkle_hash old_root, uint64_t new_count,
+                       const merkle_hash new_root, const merkle_hash *proof, uint32_t proof_len)
+{
+    merkle_hash empty, old_hash, new_hash;
+    if (old_count > new_count || new_count > MERKLE_LEAVES_MAX) {
+        return false;
+    }
+    if (old_count == 0) {
+        wm_sha256_once(wm_view_of(NULL, 0), empty);
+        return proof_len == 0 && memcmp(old_root, empty, sizeof empty) == 0;
+    }
+    if (old_count == new_count) {
+        return proof_len == 0 && memcmp(old_root, new_root, sizeof empty) == 0;
+    }
+    uint64_t at = old_count - 1, last = new_count - 1;
+    uint32_t used = 0;
+    while (at & 1) {
+        at >>= 1;
+        last >>= 1;
+    }
+    if (at == 0) { /* the old tree is full: its root is where the proof begins */
+        memcpy(old_hash, old_root, sizeof old_hash);
+    } else if (used < proof_len) {
+        memcpy(old_hash, proof[used++], sizeof old_hash);
+    } else {
+        return false;
+    }
+    memcpy(new_hash, old_hash, sizeof new_hash);
+    for (; last > 0; at >>= 1, last >>= 1) {
+        if (!(at & 1) && at == last) {
+            continue; /* the right border goes up alone */
+        }
+        if (used == proof_len) {
+            return false;
+        }
+        if (at & 1) {
+            merkle_node(proof[used], old_hash, old_hash);
+            merkle_node(proof[used++], new_hash, new_hash);
+        } else {
+            merkle_node(new_hash, proof[used++], new_hash);
+        }
+    }
+    return used == proof_len && memcmp(old_hash, old_root, sizeof old_hash) == 0 &&
+           memcmp(new_hash, new_root, sizeof new_hash) == 0;
 }

@@ -8,8 +8,8 @@
  * merkle_build makes all levels in one array, from which the path of any leaf is read without
  * hashing.
  *
- * Pure; no memory of its own. Counts and indices of merkle_path_root come from outside and may be
- * anything; the other functions take our own. Any thread. */
+ * Pure; no memory of its own. What the checking functions take comes from outside and may be
+ * anything; the others take our own. Any thread. */
 #ifndef WM_CRYPTO_MERKLE_H
 #define WM_CRYPTO_MERKLE_H
 
@@ -20,7 +20,7 @@
 #include "crypto/hash.h"
 
 #define MERKLE_HASH_BYTES WM_SHA256_BYTES
-#define MERKLE_LEVELS_MAX 24u /* hashes in a path; leaves: 2^24 */
+#define MERKLE_LEVELS_MAX 48u /* hashes in a path; leaves: 2^48 */
 #define MERKLE_LEAVES_MAX (UINT64_C(1) << MERKLE_LEVELS_MAX)
 
 typedef uint8_t merkle_hash[MERKLE_HASH_BYTES];
@@ -48,9 +48,10 @@ void merkle_root(const struct merkle *tree, merkle_hash out); /* no leaves: H(""
 uint64_t merkle_hashes(uint64_t leaf_count);
 /* Fills in what follows the leaves. The root is hashes[merkle_hashes(leaf_count) - 1]. */
 void merkle_build(merkle_hash *hashes, uint64_t leaf_count);
-/* The path of a leaf, from below; index < leaf_count. Returns its length. */
+/* The path of a leaf, from below; index < leaf_count. Returns its length, which is at most the
+ * number of bits of leaf_count - 1; `path` has room for so many. */
 uint32_t merkle_path(const merkle_hash *hashes, uint64_t leaf_count, uint64_t index,
-                     merkle_hash path[MERKLE_LEVELS_MAX]);
+                     merkle_hash *path);
 
 /* --- Checking --- */
 
@@ -58,5 +59,11 @@ uint32_t merkle_path(const merkle_hash *hashes, uint64_t leaf_count, uint64_t in
  * there is no such leaf or its path has another length (RFC 9162 section 2.1.3.2). */
 WM_MUST_CHECK bool merkle_path_root(const merkle_hash leaf, uint64_t index, uint64_t leaf_count,
                                     const merkle_hash *path, uint32_t path_len, merkle_hash out);
+
+/* Is a tree of old_count leaves and this root the beginning of that of new_count leaves? The proof
+ * is RFC 9162's (section 2.1.4); it is empty where old_count is 0 or new_count. */
+WM_MUST_CHECK bool merkle_consistent(uint64_t old_count, const merkle_hash old_root,
+                                     uint64_t new_count, const merkle_hash new_root,
+                                     const merkle_hash *proof, uint32_t proof_len);
 
 #endif

@@ -167,7 +167,18 @@ TEST(changed_paths_are_refused)
     CHECK(!merkle_path_root(leaves[0], 0, MERKLE_LEAVES_MAX + 1, NULL, 0, out));
 }
 
-/* The tree of certificate transparency's own tests: eight entries, published roots. */
+/* The tree of certificate transparency's own tests: eight entries, published roots and proofs. */
+static const char *const published[9] = {
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"};
+
 TEST(published_roots)
 {
     static const struct {
@@ -181,16 +192,6 @@ TEST(published_roots)
                     {"\x40\x41\x42\x43", 4},
                     {"\x50\x51\x52\x53\x54\x55\x56\x57", 8},
                     {"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f", 16}};
-    static const char *const roots[9] = {
-        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-        "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-        "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-        "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-        "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-        "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-        "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"};
     struct merkle tree;
     merkle_init(&tree);
     for (unsigned i = 0; i <= 8; i++) {
@@ -200,12 +201,74 @@ TEST(published_roots)
         for (unsigned byte = 0; byte < 32; byte++) {
             snprintf(text + 2 * byte, 3, "%02x", root[byte]);
         }
-        CHECK_STR(text, roots[i]);
+        CHECK_STR(text, published[i]);
         if (i < 8) {
             merkle_leaf(wm_view_of(entries[i].bytes, entries[i].len), leaf);
             CHECK(merkle_add(&tree, leaf));
         }
     }
+}
+
+static void from_text(const char *text, merkle_hash out)
+{
+    for (unsigned i = 0; i < sizeof(merkle_hash); i++) {
+        unsigned byte = 0;
+        CHECK_INT(sscanf(text + 2 * i, "%2x", &byte), ==, 1);
+        out[i] = (uint8_t)byte;
+    }
+}
+
+TEST(published_consistency_proofs)
+{
+    static const struct {
+        unsigned from, to, len;
+        const char *proof[3];
+    } proofs[] = {{1, 1, 0, {0}},
+                  {1,
+                   8,
+                   3,
+                   {"96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+                    "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+                    "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"}},
+                  {6,
+                   8,
+                   3,
+                   {"0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+                    "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+                    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"}},
+                  {2,
+                   5,
+                   2,
+                   {"5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+                    "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"}}};
+    for (unsigned k = 0; k < WM_COUNT_OF(proofs); k++) {
+        merkle_hash from, to, steps[4] = {{0}};
+        unsigned len = proofs[k].len;
+        from_text(published[proofs[k].from], from);
+        from_text(published[proofs[k].to], to);
+        for (unsigned i = 0; i < len; i++) {
+            from_text(proofs[k].proof[i], steps[i]);
+        }
+        const merkle_hash *proof = (const merkle_hash *)steps;
+        unsigned a = proofs[k].from, b = proofs[k].to;
+        CHECK(merkle_consistent(a, from, b, to, proof, len));
+        CHECK(!merkle_consistent(a, from, b, to, proof, len + 1));
+        CHECK(len == 0 || !merkle_consistent(a, from, b, to, proof, len - 1));
+        CHECK(a == b || !merkle_consistent(b, to, a, from, proof, len));
+        CHECK(a == b || !merkle_consistent(a, to, b, to, proof, len));
+        for (unsigned bit = 0; bit < len * 256; bit++) {
+            ((uint8_t *)steps)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            CHECK(!merkle_consistent(a, from, b, to, proof, len));
+            ((uint8_t *)steps)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+    }
+    merkle_hash empty, root;
+    from_text(published[0], empty);
+    from_text(published[8], root);
+    CHECK(merkle_consistent(0, empty, 8, root, NULL, 0));
+    CHECK(!merkle_consistent(0, root, 8, root, NULL, 0));
+    CHECK(!merkle_consistent(3, root, MERKLE_LEAVES_MAX + 1, root, NULL, 0));
+    CHECK(!merkle_consistent(3, root, UINT64_MAX, root, NULL, 0));
 }
 
 /* Says what it costs; fails only where something is wrong by an order of magnitude. */
@@ -237,4 +300,5 @@ TEST(hashing_a_record_takes_less_than_a_microsecond)
 
 TEST_MAIN(TEST_CASE(roots_and_paths_are_the_rfc_s_for_every_size_and_index),
           TEST_CASE(changed_paths_are_refused), TEST_CASE(published_roots),
+          TEST_CASE(published_consistency_proofs),
           TEST_CASE(hashing_a_record_takes_less_than_a_microsecond))
