@@ -353,7 +353,16 @@ bool cbor_uint_is(struct cbor_reader *reader, uint64_t value, const char *why)
 {
     const uint8_t *start = reader->cursor.at;
     uint64_t got;
-    return cbor_uint(reader, &got) && (got == value || fail_at(reader, start, why));
+    if (!cbor_uint(reader, &got)) {
+        return false;
+    }
+    if (got != value) {
+        reader->other = true;
+        reader->found = got;
+        reader->wanted = value;
+        return fail_at(reader, start, why);
+    }
+    return true;
 }
 
 bool cbor_array_of(struct cbor_reader *reader, uint64_t count)
@@ -443,9 +452,8 @@ static bool count_item(struct cbor_reader *reader, struct level *level)
     return true;
 }
 
-bool cbor_skip(struct cbor_reader *reader, struct wm_view *item)
+static bool skip_container(struct cbor_reader *reader)
 {
-    const uint8_t *begin = reader->cursor.at;
     struct level levels[CBOR_DEPTH_MAX + 1] = {{.left = 1}};
     unsigned depth = 0;
     for (;;) {
@@ -480,9 +488,6 @@ bool cbor_skip(struct cbor_reader *reader, struct wm_view *item)
         }
         while (levels[depth].left == 0) {
             if (depth == 0) {
-                if (item) {
-                    *item = (struct wm_view){begin, (size_t)(reader->cursor.at - begin)};
-                }
                 return true;
             }
             depth--;
@@ -493,10 +498,55 @@ bool cbor_skip(struct cbor_reader *reader, struct wm_view *item)
     }
 }
 
+bool cbor_skip(struct cbor_reader *reader, struct wm_view *item)
+{
+    const uint8_t *begin = reader->cursor.at;
+    struct head head;
+    struct wm_view string;
+    if (!take_head(reader, &head)) {
+        return false;
+    }
+    /* Most items, and the keys of maps, need no stack. */
+    if (head.type == CBOR_BYTES || head.type == CBOR_TEXT) {
+        if (!take_string(reader, begin, head, &string)) {
+            return false;
+        }
+    } else if (head.type == CBOR_ARRAY || head.type == CBOR_MAP || head.type == CBOR_TAG) {
+        reader->cursor.at = begin;
+        if (!skip_container(reader)) {
+            return false;
+        }
+    }
+    if (item) {
+        *item = (struct wm_view){begin, (size_t)(reader->cursor.at - begin)};
+    }
+    return true;
+}
+
 bool cbor_end(struct cbor_reader *reader)
 {
     if (reader->why) {
         return false;
     }
     return wm_cursor_done(&reader->cursor) || cbor_fail(reader, "something follows the end");
+}
+
+struct cbor_reader cbor_inner(const struct cbor_reader *outer, struct wm_view content)
+{
+    struct cbor_reader inner = cbor_reader_of(content);
+    inner.cursor.start = outer->cursor.start;
+    return inner;
+}
+
+bool cbor_inner_end(struct cbor_reader *outer, struct cbor_reader *inner)
+{
+    if (cbor_end(inner)) {
+        return true;
+    }
+    if (!outer->why) {
+        struct wm_cursor at = outer->cursor;
+        *outer = *inner;
+        outer->cursor = at;
+    }
+    return false;
 }

@@ -81,11 +81,14 @@ struct cbor_reader {
     struct wm_cursor cursor;
     const char *why; /* NULL while nothing failed; static text */
     size_t where;    /* offset in the input of what failed */
+    /* It was a number that must be another one (cbor_uint_is): cbor_diag says both. */
+    bool other;
+    uint64_t found, wanted;
 };
 
 static inline struct cbor_reader cbor_reader_of(struct wm_view input)
 {
-    return (struct cbor_reader){wm_cursor_of(input), NULL, 0};
+    return (struct cbor_reader){.cursor = wm_cursor_of(input)};
 }
 
 /* The type of the next item, without reading it; -1 at the end and after a failure. */
@@ -123,10 +126,15 @@ WM_MUST_CHECK bool cbor_skip(struct cbor_reader *reader, struct wm_view *item);
 /* Makes the reader fail, where nothing did before: for rules above CBOR's. `why` is kept. Returns
  * false. */
 bool cbor_fail(struct cbor_reader *reader, const char *why);
+/* A reader of what lies encoded in a part of the input (a byte string's content): it counts offsets
+ * from the start of the whole. At its end, its failure becomes the outer one's. */
+struct cbor_reader cbor_inner(const struct cbor_reader *outer, struct wm_view content);
+WM_MUST_CHECK bool cbor_inner_end(struct cbor_reader *outer, struct cbor_reader *inner);
 /* True when nothing failed and the input is at its end. */
 WM_MUST_CHECK bool cbor_end(struct cbor_reader *reader);
 
-/* "WHAT: offset N: WHY" as WM_E_MALFORMED; of a reader that failed. */
+/* "WHAT: offset N: WHY" as WM_E_MALFORMED; of a reader that failed. Of cbor_uint_is, which number
+ * is there and which must be follows: " (2, not 1)". */
 int cbor_diag(const struct cbor_reader *reader, const char *what, struct wm_diag *diag);
 
 #endif

@@ -477,9 +477,32 @@ TEST(random_items_come_back_and_libcbor_agrees)
     CHECK_INT(refused, >, 1000);
 }
 
+TEST(numbers_that_must_be_others_are_told)
+{
+    /* [<< 2 >>]: the inner reader counts from the start of the whole. */
+    static const uint8_t bytes[] = {0x81, 0x41, 0x02};
+    struct cbor_reader reader = cbor_reader_of(wm_view_of(bytes, sizeof bytes));
+    struct wm_diag diag = WM_DIAG_INIT;
+    struct wm_view content;
+    REQUIRE(cbor_array_of(&reader, 1) && cbor_bytes(&reader, &content));
+    struct cbor_reader inner = cbor_inner(&reader, content);
+    CHECK(!cbor_uint_is(&inner, 1, "of an unknown version"));
+    CHECK(!cbor_inner_end(&reader, &inner));
+    CHECK_INT(cbor_diag(&reader, "thing", &diag), ==, WM_E_MALFORMED);
+    CHECK_STR(wm_diag_text(&diag), "thing: offset 2: of an unknown version (2, not 1)");
+    /* Not of what fails otherwise, and not of what is right. */
+    reader = cbor_reader_of(wm_view_of(bytes, sizeof bytes));
+    CHECK(!cbor_uint_is(&reader, 1, "of an unknown version"));
+    (void)cbor_diag(&reader, "thing", &diag);
+    CHECK_STR(wm_diag_text(&diag), "thing: offset 0: not an unsigned integer, where one must be");
+    inner = cbor_inner(&reader, content);
+    CHECK(cbor_uint_is(&inner, 2, "of an unknown version") && cbor_end(&inner));
+}
+
 TEST_MAIN(TEST_CASE(appendix_a_deterministic_examples_are_accepted),
           TEST_CASE(appendix_a_other_examples_are_refused),
           TEST_CASE(what_is_not_in_its_one_form_is_refused), TEST_CASE(nesting_is_limited),
           TEST_CASE(integers_keep_their_value), TEST_CASE(the_writer_counts_what_does_not_fit),
           TEST_CASE(the_first_failure_is_told_and_stays),
+          TEST_CASE(numbers_that_must_be_others_are_told),
           TEST_CASE(random_items_come_back_and_libcbor_agrees))

@@ -96,27 +96,6 @@ static bool map_done(struct cbor_reader *reader, const struct cbor_map *map)
     return map->left == 0 || cbor_fail(reader, "a header has an entry too many");
 }
 
-/* A reader of a byte string's content that goes on counting offsets from the start of the input. */
-static struct cbor_reader inner_reader(const struct cbor_reader *outer, struct wm_view content)
-{
-    struct cbor_reader inner = cbor_reader_of(content);
-    inner.cursor.start = outer->cursor.start;
-    return inner;
-}
-
-/* Hands a failure of the inner reader on. */
-static bool inner_end(struct cbor_reader *outer, struct cbor_reader *inner)
-{
-    if (cbor_end(inner)) {
-        return true;
-    }
-    if (!outer->why) {
-        outer->why = inner->why;
-        outer->where = inner->where;
-    }
-    return false;
-}
-
 static void protected_map(struct cbor_reader *reader, struct cose_statement *out)
 {
     struct cbor_map map;
@@ -144,6 +123,14 @@ static void protected_map(struct cbor_reader *reader, struct cose_statement *out
     if (out->claims.len > COSE_CLAIMS_BYTES_MAX) {
         cbor_fail(reader, "the claims are too long");
     }
+}
+
+bool cose_header(struct wm_view header, struct cose_statement *out)
+{
+    struct cbor_reader reader = cbor_reader_of(header);
+    *out = (struct cose_statement){.protected_header = header};
+    protected_map(&reader, out);
+    return cbor_end(&reader) && header.len <= COSE_PROTECTED_BYTES_MAX;
 }
 
 static void inclusion_proof(struct cbor_reader *reader, struct cose_inclusion *out)
@@ -181,37 +168,33 @@ static bool unprotected_map(struct cbor_reader *reader, struct cose_statement *o
         !cbor_bytes(reader, &proof) || !map_done(reader, &proofs) || !map_done(reader, &map)) {
         return false;
     }
-    struct cbor_reader inner = inner_reader(reader, proof);
+    struct cbor_reader inner = cbor_inner(reader, proof);
     inclusion_proof(&inner, &out->inclusion);
-    return inner_end(reader, &inner);
+    return cbor_inner_end(reader, &inner);
 }
 
 bool cose_sign1(struct cbor_reader *reader, struct cose_statement *out)
 {
-    struct cose_statement statement = {0};
     uint64_t tag;
+    *out = (struct cose_statement){0};
     if (!cbor_tag(reader, &tag) ||
         (tag != TAG_SIGN1 && !cbor_fail(reader, "this is not a COSE_Sign1 (tag 18)")) ||
-        !cbor_array_of(reader, 4) || !cbor_bytes(reader, &statement.protected_header)) {
+        !cbor_array_of(reader, 4) || !cbor_bytes(reader, &out->protected_header)) {
         return false;
     }
-    struct cbor_reader inner = inner_reader(reader, statement.protected_header);
-    protected_map(&inner, &statement);
-    if (!inner_end(reader, &inner) || !unprotected_map(reader, &statement)) {
+    struct cbor_reader inner = cbor_inner(reader, out->protected_header);
+    protected_map(&inner, out);
+    if (!cbor_inner_end(reader, &inner) || !unprotected_map(reader, out)) {
         return false;
     }
-    if (statement.included && !statement.tree) {
+    if (out->included && !out->tree) {
         return cbor_fail(reader, "an inclusion proof without a tree");
     }
-    statement.attached = cbor_peek(reader) == CBOR_BYTES;
-    if (statement.attached && statement.included) {
+    out->attached = cbor_peek(reader) == CBOR_BYTES;
+    if (out->attached && out->included) {
         return cbor_fail(reader, "an inclusion proof beside a payload: the root is to be computed");
     }
-    if (!(statement.attached ? cbor_bytes_of(reader, statement.payload, sizeof statement.payload)
-                             : cbor_null(reader)) ||
-        !cbor_bytes_of(reader, statement.signature, sizeof statement.signature)) {
-        return false;
-    }
-    *out = statement;
-    return true;
+    return (out->attached ? cbor_bytes_of(reader, out->payload, sizeof out->payload)
+                          : cbor_null(reader)) &&
+           cbor_bytes_of(reader, out->signature, sizeof out->signature);
 }

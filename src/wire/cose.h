@@ -43,6 +43,21 @@ enum cose_type {
     COSE_TYPE_SECOND_ROOT = 2,  /* doc/format/record.md */
     COSE_TYPE_CALL_RECEIPT = 3, /* not signed itself: a record and its root */
     COSE_TYPE_ARTEFACT = 4,     /* doc/format/proto.md */
+    /* doc/format/ledger.md: */
+    COSE_TYPE_GENESIS = 16, /* not signed itself */
+    COSE_TYPE_ENDORSEMENT = 17,
+    COSE_TYPE_REQUEST = 18,
+    COSE_TYPE_TRANSACTION = 19, /* not signed itself: a leaf */
+    COSE_TYPE_PREPREPARE = 20,
+    COSE_TYPE_PREPARE = 21,
+    COSE_TYPE_VIEW_CHANGE = 22,
+    COSE_TYPE_NEW_VIEW = 23,
+    COSE_TYPE_LEDGER_RECEIPT = 24, /* not signed itself, nor are these: */
+    COSE_TYPE_BLAME = 25,
+    COSE_TYPE_CONFIGURATION = 26,
+    COSE_TYPE_NEWEST = 27,
+    COSE_TYPE_CHECKPOINT = 28,
+    COSE_TYPE_PACKAGE_REQUEST = 29,
 };
 
 struct cose_inclusion { /* RFC 9162 section 2.1.3 */
@@ -72,7 +87,12 @@ void cose_put_signed(struct cbor_writer *writer, struct wm_view protected_header
 /* All fields but key, tree and claims, which are in protected_header already. */
 void cose_put_sign1(struct cbor_writer *writer, const struct cose_statement *statement);
 
-/* One statement; false as cbor.h has it. Claims are checked to be an encoded array, not read. */
+/* A protected header alone: sets key, tree and claims of *out, and protected_header; the rest is
+ * zero. */
+WM_MUST_CHECK bool cose_header(struct wm_view header, struct cose_statement *out);
+
+/* One statement; false as cbor.h has it, and *out is then nothing to go by. Claims are checked to
+ * be an encoded array, not read. */
 WM_MUST_CHECK bool cose_sign1(struct cbor_reader *reader, struct cose_statement *out);
 
 #endif
