@@ -46,7 +46,7 @@ chaos: all
 	@test/e2e/chaos.py $(BUILD) --rounds 100
 
 sim: all
-	@tools/sim $(BUILD)
+	@BUILD=$(BUILD) tools/sim $(SECONDS)
 
 fmt:
 	@tools/fmt

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/test.h"
@@ -12,6 +14,9 @@
 #include "faaslet/artefact.h"
 #include "proof/receipt.h"
 #include "proof/statement.h"
+#include "store/seglog.h"
+#include "store/seglog_format.h"
+#include "store/vmap.h"
 
 #define LEAVES_MAX 8u
 
@@ -227,11 +232,208 @@ TEST(artefacts)
     json_decref(file);
 }
 
+/* --- States --- */
+
+static void proof_at(const json_t *from, struct trie_proof *out)
+{
+    const json_t *path = json_object_get(from, "path");
+    memset(out, 0, sizeof *out);
+    out->empty = json_is_null(from);
+    if (!out->empty) {
+        CHECK(hash_at(from, "key_hash", out->key_hash));
+        CHECK(hash_at(from, "value_hash", out->value_hash));
+        CHECK(json_array_size(path) <= TRIE_PATH_MAX);
+        out->path_len = (uint32_t)json_array_size(path);
+        for (uint32_t i = 0; i < out->path_len; i++) {
+            const json_t *step = json_array_get(path, i);
+            out->path[i].bit = (uint8_t)json_integer_value(json_array_get(step, 0));
+            CHECK(from_hex(json_string_value(json_array_get(step, 1)), out->path[i].sibling, 32) ==
+                  32);
+        }
+    }
+}
+
+static void check_state(const json_t *vector)
+{
+    static struct trie_proof wanted, proof;
+    uint8_t key[VMAP_KEY_BYTES_MAX], value[64];
+    trie_hash root, wanted_root, key_hash;
+    json_t *item;
+    size_t at;
+    struct vmap *map = vmap_new(0);
+    REQUIRE(map);
+    json_array_foreach(json_object_get(vector, "pairs"), at, item)
+    {
+        size_t len = from_hex(json_string_value(json_array_get(item, 0)), key, sizeof key);
+        size_t value_len =
+            from_hex(json_string_value(json_array_get(item, 1)), value, sizeof value);
+        CHECK(vmap_put(map, wm_view_of(key, len), wm_view_of(value, value_len)) == 0);
+    }
+    vmap_root(map, root);
+    CHECK(hash_at(vector, "root", wanted_root));
+    CHECK(memcmp(root, wanted_root, sizeof root) == 0);
+    CHECK(vmap_mark(map, 1) == 0);
+    json_array_foreach(json_object_get(vector, "proofs"), at, item)
+    {
+        size_t len = bytes_at(item, "key", key, sizeof key);
+        bool present = json_is_true(json_object_get(item, "present"));
+        proof_at(json_object_get(item, "proof"), &wanted);
+        vmap_prove(map, 1, wm_view_of(key, len), &proof);
+        CHECK(proof.empty == wanted.empty && proof.path_len == wanted.path_len);
+        if (!proof.empty) {
+            CHECK(memcmp(proof.key_hash, wanted.key_hash, sizeof proof.key_hash) == 0);
+            CHECK(memcmp(proof.value_hash, wanted.value_hash, sizeof proof.value_hash) == 0);
+            CHECK(memcmp(proof.path, wanted.path, proof.path_len * sizeof *proof.path) == 0);
+        }
+        wm_sha256_once(wm_view_of(key, len), key_hash);
+        CHECK(trie_check(&wanted, key_hash, root) == (present ? TRIE_PRESENT : TRIE_ABSENT));
+    }
+    vmap_free(map);
+}
+
+TEST(states)
+{
+    json_t *file = load("trie.json"), *vector;
+    size_t at;
+    REQUIRE(file && json_array_size(json_object_get(file, "good")) >= 6);
+    REQUIRE(json_array_size(json_object_get(file, "bad")) >= 10);
+    json_array_foreach(json_object_get(file, "good"), at, vector)
+    {
+        check_state(vector);
+    }
+    json_array_foreach(json_object_get(file, "bad"), at, vector)
+    {
+        static struct trie_proof proof;
+        uint8_t key[VMAP_KEY_BYTES_MAX];
+        trie_hash root, key_hash;
+        size_t len = bytes_at(vector, "key", key, sizeof key);
+        CHECK(hash_at(vector, "root", root));
+        proof_at(json_object_get(vector, "proof"), &proof);
+        wm_sha256_once(wm_view_of(key, len), key_hash);
+        if (!wm_test_check(trie_check(&proof, key_hash, root) == TRIE_WRONG, __FILE__, __LINE__,
+                           "a bad proof shows nothing")) {
+            wm_test_note("%s", json_string_value(json_object_get(vector, "name")));
+        }
+    }
+    json_decref(file);
+}
+
+/* --- Segments of a log --- */
+
+/* A record's bytes: as they are, or one byte so often. */
+static struct wm_view record_bytes(const json_t *record)
+{
+    static uint8_t bytes[32768];
+    uint8_t one;
+    if (!json_object_get(record, "repeat")) {
+        return wm_view_of(bytes, bytes_at(record, "bytes", bytes, sizeof bytes));
+    }
+    size_t len = (size_t)number_at(record, "length");
+    CHECK(bytes_at(record, "repeat", &one, 1) == 1 && len <= sizeof bytes);
+    memset(bytes, one, len);
+    return wm_view_of(bytes, len);
+}
+
+static bool has_bytes(const json_t *object, const char *name, struct wm_view there)
+{
+    uint8_t wanted[1024];
+    size_t len = bytes_at(object, name, wanted, sizeof wanted);
+    return len <= sizeof wanted && wm_view_eq(there, wm_view_of(wanted, len));
+}
+
+static void check_sealed(const char *path, const json_t *wanted)
+{
+    static uint8_t file[65536];
+    char name[512];
+    uint8_t sha256[32];
+    snprintf(name, sizeof name, "%s/%s", path, json_string_value(json_object_get(wanted, "name")));
+    FILE *in = fopen(name, "rb");
+    CHECK(in != NULL);
+    if (!in) {
+        return;
+    }
+    size_t len = fread(file, 1, sizeof file, in);
+    fclose(in);
+    REQUIRE(len > 4096 + 64);
+    CHECK(has_bytes(wanted, "header", wm_view_of(file, 76)));
+    CHECK(has_bytes(wanted, "header_crc", wm_view_of(file + 4092, 4)));
+    CHECK(has_bytes(wanted, "footer", wm_view_of(file + len - 64, 64)));
+    struct wm_view body = wm_view_of(file + 4096, len - 4096 - 64);
+    wm_sha256_once(body, sha256);
+    CHECK(json_object_get(wanted, "body")
+              ? has_bytes(wanted, "body", body)
+              : has_bytes(wanted, "body_sha256", wm_view_of(sha256, 32)));
+    unlink(name);
+}
+
+TEST(logs)
+{
+    json_t *json = load("seglog.json");
+    REQUIRE(json != NULL);
+    char path[] = "/tmp/wm-vectors-XXXXXX";
+    REQUIRE(mkdtemp(path) != NULL);
+    struct seglog_config config = {.path = path,
+                                   .segment_bytes = number_at(json, "segment_bytes"),
+                                   .seal = true,
+                                   .no_sync = true};
+    CHECK(hash_at(json, "label", config.label));
+    struct seglog *log;
+    struct seglog_opened opened;
+    struct wm_diag diag = WM_DIAG_INIT;
+    REQUIRE(seglog_open(&config, &log, &opened, &diag) == 0);
+    json_t *segments = json_object_get(json, "segments"), *segment, *record;
+    size_t i, k;
+    uint64_t number;
+    json_array_foreach(segments, i, segment)
+    {
+        if (i > 0 && json_is_true(json_object_get(segment, "by_cut"))) {
+            CHECK_INT(seglog_cut(log, &diag), ==, 0);
+        }
+        json_array_foreach(json_object_get(segment, "records"), k, record)
+        {
+            CHECK_INT(seglog_append(log, (uint8_t)number_at(record, "kind"), record_bytes(record),
+                                    &number, &diag),
+                      ==, 0);
+        }
+    }
+    CHECK_INT(seglog_cut(log, &diag), ==, 0);
+    seglog_close(log);
+    json_array_foreach(segments, i, segment)
+    {
+        check_sealed(path, segment);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "%s/%016zx.log", path, i);
+    CHECK_INT(unlink(name), ==, 0);
+    snprintf(name, sizeof name, "%s/spare", path);
+    (void)unlink(name);
+    snprintf(name, sizeof name, "%s/lock", path);
+    CHECK_INT(unlink(name), ==, 0);
+    CHECK_INT(rmdir(path), ==, 0);
+
+    const json_t *part = json_object_get(json, "mark");
+    struct seglog_mark mark = {number_at(part, "end"), number_at(part, "next")}, mark_again;
+    uint8_t bytes[64];
+    seglog_mark_put(&mark, number_at(part, "segment"), bytes);
+    CHECK(has_bytes(part, "bytes", wm_view_of(bytes, SEGLOG_MARK_BYTES)));
+    CHECK_INT(seglog_mark_get(wm_view_of(bytes, SEGLOG_MARK_BYTES), number_at(part, "segment"),
+                              &mark_again),
+              ==, SEGLOG_MARK_GOOD);
+    CHECK(mark_again.end == mark.end && mark_again.next == mark.next);
+
+    part = json_object_get(json, "truncation");
+    struct seglog_truncation truncation = {number_at(part, "next"), number_at(part, "segment"),
+                                           number_at(part, "zero_until")};
+    seglog_truncation_put(&truncation, number_at(part, "holder"), bytes);
+    CHECK(has_bytes(part, "bytes", wm_view_of(bytes, SEGLOG_TRUNCATION_BYTES)));
+    json_decref(json);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct wm_test tests[] = {TEST_CASE(good_receipts_are_made_and_read),
-                                           TEST_CASE(bad_receipts_are_refused),
-                                           TEST_CASE(artefacts)};
+    static const struct wm_test tests[] = {
+        TEST_CASE(good_receipts_are_made_and_read), TEST_CASE(bad_receipts_are_refused),
+        TEST_CASE(artefacts), TEST_CASE(states), TEST_CASE(logs)};
     if (argc < 2) {
         fprintf(stderr, "usage: vectors_test FOLDER [TEST...]\n");
         return 2;
