@@ -102,12 +102,15 @@ int trie_partial_add(struct trie_partial *partial, const struct trie_proof *proo
     /* The hashes agree from the top, so that all else does as well, if SHA-256 holds and the root
      * was made by the rule; it is compared all the same, because nothing here trusts whoever made
      * the root. */
-    for (uint32_t i = proof->path_len; i > 0; i--) {
-        const struct trie_step *step = &proof->path[i - 1];
-        bool side = trie_bit(proof->key_hash, step->bit);
+    for (uint32_t i = proof->path_len;; i--) {
         if (memcmp(at->hash, hashes[i], TRIE_HASH_BYTES) != 0 || !agrees(at, proof->key_hash)) {
             return refuse(diag);
         }
+        if (i == 0) {
+            break;
+        }
+        const struct trie_step *step = &proof->path[i - 1];
+        bool side = trie_bit(proof->key_hash, step->bit);
         if (at->kind == CLOSED && open_node(partial->arena, at, proof, step, hashes[i - 1]) != 0) {
             return wm_diag_default(diag, -ENOMEM, "state proof");
         }
@@ -117,8 +120,7 @@ int trie_partial_add(struct trie_partial *partial, const struct trie_proof *proo
         }
         at = at->halves[side];
     }
-    if (memcmp(at->hash, hashes[0], TRIE_HASH_BYTES) != 0 || !agrees(at, proof->key_hash) ||
-        at->kind == NODE) {
+    if (at->kind == NODE) {
         return refuse(diag);
     }
     if (at->kind == CLOSED) {

@@ -260,33 +260,39 @@ TEST(wrong_proofs_are_refused_and_leave_nothing_behind)
 }
 
 /* Under a root that breaks the rule by which pairs lie: two pairs part at bit 9, and differ in bit
- * 2 already. Each proof is right by itself. */
+ * 2 already; below the second there may be one more. Each proof is right by itself. */
 TEST(proofs_that_contradict_each_other_are_refused)
 {
     static struct trie_proof a, b;
     struct trie_partial partial;
     struct wm_arena arena;
     struct wm_diag diag = WM_DIAG_INIT;
-    trie_hash pair_a, pair_b, root;
-    memset(a.key_hash, 0, 32), memset(b.key_hash, 0, 32);
-    b.key_hash[1] = 0x40; /* bit 9 */
-    b.key_hash[0] = 0x20; /* bit 2 */
-    trie_pair(a.key_hash, a.value_hash, pair_a);
-    trie_pair(b.key_hash, b.value_hash, pair_b);
-    trie_node(9, pair_a, pair_b, root);
-    a.path_len = b.path_len = 1;
-    a.path[0].bit = b.path[0].bit = 9;
-    memcpy(a.path[0].sibling, pair_b, 32);
-    memcpy(b.path[0].sibling, pair_a, 32);
     wm_arena_init(&arena, 0);
-    REQUIRE(trie_partial_init(&partial, &arena, root) == 0);
-    CHECK_INT(trie_partial_add(&partial, &a, NULL), ==, 0);
-    CHECK_INT(trie_partial_add(&partial, &b, &diag), ==, WM_E_FORGED);
-    CHECK_STR(wm_diag_text(&diag), "state proof: it contradicts another one under the same root; "
-                                   "the root is not one of a state");
-    REQUIRE(trie_partial_init(&partial, &arena, root) == 0);
-    CHECK_INT(trie_partial_add(&partial, &b, NULL), ==, 0);
-    CHECK_INT(trie_partial_add(&partial, &a, NULL), ==, WM_E_FORGED);
+    for (uint32_t deep = 0; deep < 2; deep++) {
+        trie_hash pair, root, below, beside = {7};
+        memset(&a, 0, sizeof a), memset(&b, 0, sizeof b);
+        b.key_hash[1] = 0x40; /* bit 9 */
+        b.key_hash[0] = 0x20; /* bit 2 */
+        trie_pair(a.key_hash, a.value_hash, pair);
+        trie_pair(b.key_hash, b.value_hash, below);
+        if (deep) {
+            trie_node(20, below, beside, below);
+            b.path[b.path_len].bit = 20;
+            memcpy(b.path[b.path_len++].sibling, beside, sizeof beside);
+        }
+        trie_node(9, pair, below, root);
+        a.path[a.path_len].bit = b.path[b.path_len].bit = 9;
+        memcpy(a.path[a.path_len++].sibling, below, sizeof below);
+        memcpy(b.path[b.path_len++].sibling, pair, sizeof pair);
+        REQUIRE(trie_partial_init(&partial, &arena, root) == 0);
+        CHECK_INT(trie_partial_add(&partial, &a, NULL), ==, 0);
+        CHECK_INT(trie_partial_add(&partial, &b, &diag), ==, WM_E_FORGED);
+        CHECK_STR(wm_diag_text(&diag), "state proof: it contradicts another one under the same "
+                                       "root; the root is not one of a state");
+        REQUIRE(trie_partial_init(&partial, &arena, root) == 0);
+        CHECK_INT(trie_partial_add(&partial, &b, NULL), ==, 0);
+        CHECK_INT(trie_partial_add(&partial, &a, NULL), ==, WM_E_FORGED);
+    }
     wm_arena_fini(&arena);
 }
 

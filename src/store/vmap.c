@@ -28,7 +28,7 @@
  * - Drop. The marks dropped are the oldest: what is in their lists is used by nobody, and is freed.
  * - Undo. Everything made since the mark is freed: it is in the newest tree, where a branch that is
  *   older than the mark has only older ones below, or in a later mark's list. The rest of these
- *   lists is alive again. An epoch is never used twice.
+ *   lists is alive again. The epoch stays: nothing that was made in it is left.
  * - Snapshot. What would be freed and was made early enough to be in a snapshot is kept with it (of
  *   several with the one taken last), and is looked at again when that one is given back. */
 #include "store/vmap.h"
@@ -372,17 +372,27 @@ static uint32_t new_leaf(struct vmap *map, struct wm_view key, struct wm_view va
 
 /* --- Changing --- */
 
-/* Where a new key's leaf belongs. */
-struct place {
-    uint32_t above; /* so many branches of the path lie above */
-    uint32_t bit;   /* at which it parts from what is there */
-    bool joins; /* as a new arm of the branch that is next on the path; else, with a new branch */
-    struct key_bits other; /* that lies there */
+/* Where a leaf belongs. */
+struct spot {
+    enum {
+        FIRST,   /* of all */
+        REPLACE, /* the leaf at the end of the path */
+        JOIN,    /* as a new arm of a branch of the path */
+        PART     /* in a new branch, with what is there now */
+    } how;
+    uint32_t above;        /* so many branches of the path lie above */
+    uint32_t bit;          /* at which it parts from what is there */
+    struct key_bits other; /* of a key that is there */
 };
 
-static void find_place(const struct vmap *map, const struct key_bits *key, const struct path *path,
-                       uint32_t end, struct place *out)
+static void find_spot(const struct vmap *map, const struct key_bits *key, const struct path *path,
+                      uint32_t end, struct spot *out)
 {
+    if (map->top == 0) {
+        out->how = FIRST;
+        out->above = 0;
+        return;
+    }
     /* All keys below a branch have the bits before it in common, so that any tells where this one
      * parts from them. */
     uint32_t beside = end ? end : any_leaf(map, path->steps[path->count - 1].ref);
@@ -394,14 +404,37 @@ static void find_place(const struct vmap *map, const struct key_bits *key, const
     while (out->above > 0 && branch_at(map, path->steps[out->above - 1].ref)->base >= base) {
         out->above--;
     }
-    out->joins =
+    bool joins =
         out->above < path->count && branch_at(map, path->steps[out->above].ref)->base == base;
+    out->how = joins ? JOIN : PART;
+}
+
+/* How many units a leaf at this spot takes, but for its own. */
+static uint32_t units_at_spot(const struct vmap *map, const struct path *path,
+                              const struct spot *spot)
+{
+    uint32_t units = units_to_own(map, path, spot->above);
+    switch (spot->how) {
+    case FIRST:
+    case REPLACE: break;
+    case JOIN: units += ones(branch_at(map, path->steps[spot->above].ref)->used) + 1; break;
+    case PART: units += 2; break;
+    }
+    return units;
+}
+
+/* Does a value fit into the place of a leaf's own, which no version has? */
+static bool fits_in_place(const struct vmap *map, const struct leaf *leaf, size_t value_len)
+{
+    return leaf->birth == map->epoch && fits_leaf(leaf->key_len, value_len) &&
+           fits_leaf(leaf->key_len, leaf->value_len) &&
+           units_for(leaf->key_len, value_len) == units_for(leaf->key_len, leaf->value_len);
 }
 
 int vmap_put(struct vmap *map, struct wm_view key, struct wm_view value)
 {
     struct path path __attribute__((uninitialized));
-    struct place place __attribute__((uninitialized));
+    struct spot spot __attribute__((uninitialized));
     struct key_bits bits;
     if (key.len == 0 || key.len > VMAP_KEY_BYTES_MAX || value.len > VMAP_VALUE_BYTES_MAX) {
         return WM_E_INVALID;
@@ -409,56 +442,49 @@ int vmap_put(struct vmap *map, struct wm_view key, struct wm_view value)
     hash_key(key, &bits);
     uint32_t end = descend(map, &bits, &path);
     struct leaf *leaf = end ? leaf_at(map, end) : NULL;
-    bool there = leaf && wm_view_eq(leaf_key(leaf), key);
-    bool inside = fits_leaf(key.len, value.len);
-    uint32_t leaf_units = units_for(key.len, value.len);
-    if (there) {
-        place.above = path.count;
+    if (leaf && wm_view_eq(leaf_key(leaf), key)) {
         if (wm_view_eq(leaf_value(leaf), value)) {
             return 0;
         }
-        if (leaf->birth == map->epoch && inside && fits_leaf(key.len, leaf->value_len) &&
-            leaf_units == units_for(key.len, leaf->value_len)) {
+        if (fits_in_place(map, leaf, value.len)) {
             write_leaf(map, leaf, key, value);
             (void)own(map, &path, path.count);
             return 0;
         }
-    } else if (map->top == 0) {
-        place.above = 0;
+        spot.how = REPLACE;
+        spot.above = path.count;
     } else {
-        find_place(map, &bits, &path, end, &place);
+        find_spot(map, &bits, &path, end, &spot);
     }
 
-    uint32_t units = units_to_own(map, &path, place.above) + leaf_units;
-    if (!there && map->top != 0) {
-        uint32_t next = place.joins ? path.steps[place.above].ref : 0;
-        units += next ? ones(branch_at(map, next)->used) + 1 : 2;
-    }
-    uint64_t bytes = (uint64_t)units * UNIT_BYTES + (inside ? 0 : key.len + value.len);
+    size_t block_bytes = fits_leaf(key.len, value.len) ? 0 : key.len + value.len;
+    uint32_t units = units_at_spot(map, &path, &spot) + units_for(key.len, value.len);
+    uint64_t bytes = (uint64_t)units * UNIT_BYTES + block_bytes;
     if (bytes > map->bytes_max || map->units.bytes > map->bytes_max - bytes) {
         return WM_E_LIMIT;
     }
     struct block *block = NULL;
-    if (units_reserve(&map->units, units) != 0 || reserve_dead(map, place.above + 1) != 0 ||
-        (!inside && !(block = wm_alloc(sizeof *block + key.len + value.len)))) {
+    if (units_reserve(&map->units, units) != 0 || reserve_dead(map, spot.above + 1) != 0 ||
+        (block_bytes > 0 && !(block = wm_alloc(sizeof *block + block_bytes)))) {
         return -ENOMEM;
     }
 
     uint32_t made = new_leaf(map, key, value, block);
-    uint32_t *at = own(map, &path, place.above);
+    uint32_t *at = own(map, &path, spot.above);
     uint32_t old = *at;
-    map->count += !there;
-    if (there || old == 0) {
+    switch (spot.how) {
+    case FIRST: *at = made; break;
+    case REPLACE:
         *at = made;
-    } else if (place.joins) {
-        *at = reshape(map, old, path.steps[place.above].arm, made);
-    } else {
-        *at = new_branch(map, &bits, place.bit, made, &place.other, old);
-        return 0; /* the old one is still in use, below it */
-    }
-    if (old != 0) {
         retire(map, old);
+        break;
+    case JOIN:
+        *at = reshape(map, old, path.steps[spot.above].arm, made);
+        retire(map, old);
+        break;
+    case PART: *at = new_branch(map, &bits, spot.bit, made, &spot.other, old); break;
     }
+    map->count += spot.how != REPLACE;
     return 0;
 }
 
@@ -566,7 +592,6 @@ void vmap_undo_to(struct vmap *map, uint64_t version)
         release_dead(map, &map->marks[i], mark->epoch);
     }
     map->mark_count = idx + 1;
-    map->epoch++;
     map->top = mark->top;
     map->count = mark->count;
     map->stale = !mark->hashed;

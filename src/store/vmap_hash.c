@@ -183,12 +183,11 @@ void vmap_prove(const struct vmap *map, uint64_t version, struct wm_view key,
     if (out->empty) {
         return;
     }
-    struct trie_step down[TRIE_PATH_MAX];
     while (!is_leaf(at)) {
         struct branch *branch = branch_at(map, at);
         uint32_t place = settle(branch, 1);
         while (place < BRANCH_ARMS) {
-            struct trie_step *step = &down[out->path_len++];
+            struct trie_step *step = &out->path[out->path_len++];
             uint32_t bit = branch->base + depth_of(place);
             uint32_t side = trie_bit(key_hash, bit);
             step->bit = (uint8_t)bit;
@@ -197,8 +196,10 @@ void vmap_prove(const struct vmap *map, uint64_t version, struct wm_view key,
         }
         at = branch->arms[place - BRANCH_ARMS];
     }
-    for (uint32_t i = 0; i < out->path_len; i++) {
-        out->path[i] = down[out->path_len - 1 - i];
+    for (uint32_t i = 0; i < out->path_len / 2; i++) { /* found downwards, told upwards */
+        struct trie_step step = out->path[i];
+        out->path[i] = out->path[out->path_len - 1 - i];
+        out->path[out->path_len - 1 - i] = step;
     }
     const struct leaf *leaf = leaf_at(map, at);
     vmap_key_hash(leaf_key(leaf), out->key_hash);

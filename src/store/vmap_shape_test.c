@@ -112,22 +112,22 @@ static void run_shape(shape_fn *shape, unsigned rounds)
 
 TEST(keys_that_part_anywhere)
 {
-    run_shape(ways, 120);
+    run_shape(ways, 400);
 }
 
 TEST(keys_that_make_the_longest_way)
 {
-    run_shape(comb, 40);
+    run_shape(comb, 100);
 }
 
 TEST(keys_that_fill_branches)
 {
-    run_shape(dense, 60);
+    run_shape(dense, 150);
 }
 
 TEST(keys_that_part_at_the_end)
 {
-    run_shape(last, 30);
+    run_shape(last, 60);
 }
 
 /* All 257 keys of the longest way that is possible: 256 nodes, 86 branches. */

@@ -62,7 +62,7 @@ TEST(any_operations_do_what_the_model_does)
         memset(bytes[i], (int)i, sizeof bytes[i]);
         keys[i] = wm_view_of(bytes[i], i < 40 ? 1 + i : VMAP_KEY_BYTES_MAX - i % 3);
     }
-    for (uint64_t round = 0; round < 150; round++) {
+    for (uint64_t round = 0; round < 400; round++) {
         seed = round;
         for (size_t i = 0; i < sizeof input; i++) {
             input[i] = (uint8_t)draw(256);
@@ -246,6 +246,39 @@ TEST(snapshots_outlive_their_marks_in_any_order)
     CHECK(vmap_mark(map, version + 1) == 0);
     vmap_drop_before(map, version + 1);
     CHECK_INT(vmap_bytes(map), ==, 0);
+    vmap_free(map);
+}
+
+/* There is always a snapshot, each given back after the next is taken, as who serves the newest
+ * checkpoint does it: what is kept must not grow with their number. */
+TEST(snapshots_that_overlap_keep_only_what_they_need)
+{
+    enum { KEYS = 1000, CHECKPOINTS = 40 };
+    struct vmap *map = vmap_new(0);
+    struct vmap_snapshot *held = NULL;
+    uint64_t most = 0, version = 0;
+    REQUIRE(map);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        CHECK(put(map, i, 0) == 0);
+    }
+    for (uint64_t checkpoint = 1; checkpoint <= CHECKPOINTS; checkpoint++) {
+        for (uint64_t i = 0; i < KEYS; i++) {
+            CHECK(put(map, i, checkpoint) == 0);
+            if (i % 100 == 0) {
+                CHECK(vmap_mark(map, ++version) == 0);
+                vmap_drop_before(map, version);
+            }
+        }
+        struct vmap_snapshot *next = vmap_snapshot(map, version);
+        REQUIRE(next);
+        vmap_snapshot_free(map, held);
+        held = next;
+        if (checkpoint == 3) {
+            most = vmap_bytes(map);
+        }
+        CHECK(checkpoint <= 3 || vmap_bytes(map) <= most + most / 20);
+    }
+    vmap_snapshot_free(map, held);
     vmap_free(map);
 }
 
@@ -440,6 +473,27 @@ TEST(limits_are_codes)
     vmap_free(map);
 }
 
+TEST(a_put_of_the_same_value_changes_nothing)
+{
+    struct vmap *map = vmap_new(0);
+    trie_hash root, of;
+    REQUIRE(map);
+    for (uint64_t i = 0; i < 100; i++) {
+        CHECK(put(map, i, i) == 0);
+    }
+    vmap_root(map, root);
+    CHECK(vmap_mark(map, 1) == 0);
+    uint64_t bytes = vmap_bytes(map);
+    for (uint64_t i = 0; i < 100; i++) {
+        CHECK(put(map, i, i) == 0);
+    }
+    CHECK_INT(vmap_bytes(map), ==, bytes);
+    CHECK(vmap_mark(map, 2) == 0);
+    vmap_root_of(map, 2, of); /* is known without hashing */
+    CHECK(same(root, of));
+    vmap_free(map);
+}
+
 /* A value may be a view of the map's own. */
 TEST(values_may_come_from_the_map)
 {
@@ -517,7 +571,9 @@ TEST_MAIN(TEST_CASE(any_operations_do_what_the_model_does),
           TEST_CASE(versions_keep_their_roots_and_proofs_while_others_come_and_go),
           TEST_CASE(undo_goes_back_and_gives_all_back),
           TEST_CASE(snapshots_outlive_their_marks_in_any_order),
+          TEST_CASE(snapshots_that_overlap_keep_only_what_they_need),
           TEST_CASE(a_second_thread_walks_a_snapshot_while_the_map_goes_on),
           TEST_CASE(a_batch_on_proofs_gives_the_map_s_root), TEST_CASE(limits_are_codes),
+          TEST_CASE(a_put_of_the_same_value_changes_nothing),
           TEST_CASE(values_may_come_from_the_map),
           TEST_CASE(without_memory_the_map_stays_as_it_was))
