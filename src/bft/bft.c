@@ -133,6 +133,7 @@ void bft_free(struct bft *bft)
     blob_free(&bft->view_changes);
     blob_free(&bft->new_view);
     blob_free(&bft->top);
+    blob_free(&bft->top_entries);
     blob_free(&bft->pending_view_changes);
     blob_free(&bft->pending_new_view);
     pool_fini(&bft->pool);

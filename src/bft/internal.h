@@ -137,6 +137,10 @@ struct bft {
     /* The newest prepared certificate: what a view-change names. */
     struct blob top;
     struct agreement_top top_facts;
+    /* The ledger that leads to the top, from batch top_from on, where it was taken back for a view
+     * that continues less: whoever names a top must have it. As PEER_ENTRIES carries it. */
+    struct blob top_entries;
+    uint64_t top_from, top_count;
 
     struct seen_change changes[LEDGER_REPLICAS_MAX * 2];
     uint64_t failed_views;     /* in a row */
@@ -259,6 +263,10 @@ struct peer_state *peer_of(struct bft *bft, uint32_t replica); /* NULL: too many
 void fetch_missing_requests(struct bft *bft, struct slot *slot, uint32_t from);
 /* The ledger shows that a view has begun in which we are not yet. */
 void follow_view(struct bft *bft, const struct slot *slot);
+/* Keeps what leads to the top, if it lies above batch seqno and is to be taken back. */
+void keep_top_entries(struct bft *bft, uint64_t seqno);
+/* Our ledger is the top's again, if it is ours and was kept. */
+bool take_top_entries(struct bft *bft, const struct agreement_top *top);
 void fetch_prefix(struct bft *bft, uint32_t from, const ledger_hash name);
 /* May the messages of this replica be listened to? It is in a configuration that is known. */
 bool is_known(const struct bft *bft, uint32_t replica);

@@ -6,6 +6,7 @@
  *     [3, view, header, signature, certificate]           we have left the views before
  *     [4, base seqno, view-changes, new-view]             we have entered this view
  *     [5, view, seqno, view]     the newest place that was signed for; the view that we are in
+ *     [6, seqno, count, entries] what leads to our top from that batch on, where it was taken back
  *
  * (deterministic CBOR; bytes where nothing else is said). They are read in order, each one
  * replacing what it contradicts, so that a prefix of the journal is a state in which we once were.
@@ -21,7 +22,14 @@
 #include "bft/internal.h"
 #include "crypto/hash.h"
 
-enum { RECORD_BATCH = 1, RECORD_TOP, RECORD_LEFT, RECORD_ENTERED, RECORD_SIGNED };
+enum {
+    RECORD_BATCH = 1,
+    RECORD_TOP,
+    RECORD_LEFT,
+    RECORD_ENTERED,
+    RECORD_SIGNED,
+    RECORD_TOP_ENTRIES
+};
 
 /* Writes twice: to count, and into memory of that size. */
 typedef void write_fn(struct cbor_writer *writer, struct bft *bft, const void *what);
@@ -127,6 +135,16 @@ static void write_signed(struct cbor_writer *writer, struct bft *bft, const void
     cbor_put_uint(writer, bft->in_view ? bft->view : 0);
 }
 
+static void write_top_entries(struct cbor_writer *writer, struct bft *bft, const void *what)
+{
+    (void)what;
+    cbor_put_array(writer, 4);
+    cbor_put_uint(writer, RECORD_TOP_ENTRIES);
+    cbor_put_uint(writer, bft->top_from);
+    cbor_put_uint(writer, bft->top_count);
+    cbor_put_bytes(writer, blob_view(&bft->top_entries));
+}
+
 void bft_checkpoint_journal(struct bft *bft, struct bft_effects *effects)
 {
     bft->effects = effects;
@@ -144,6 +162,9 @@ void bft_checkpoint_journal(struct bft *bft, struct bft_effects *effects)
     }
     if (bft->top.len > 0) {
         record_prepared(bft);
+    }
+    if (bft->top_entries.len > 0) {
+        record(bft, write_top_entries, NULL);
     }
     if (!bft->in_view) {
         for (uint32_t i = 0; i < LEDGER_REPLICAS_MAX * 2; i++) {
@@ -281,6 +302,7 @@ static void restore_top(struct bft *bft, struct cbor_reader *reader)
     struct certificate certificate;
     struct cose_statement statement;
     struct preprepare_claims claims;
+    ledger_hash name;
     if (!cbor_bytes(reader, &encoded) || !blob_set(&bft->top, encoded)) {
         damaged(bft, "a certificate");
         return;
@@ -293,8 +315,12 @@ static void restore_top(struct bft *bft, struct cbor_reader *reader)
         return;
     }
     struct agreement_top *top = &bft->top_facts;
+    agreement_name(certificate.preprepare.header, certificate.preprepare.payload, name);
+    if (memcmp(name, top->name, sizeof name) != 0) {
+        blob_free(&bft->top_entries);
+    }
     *top = (struct agreement_top){.is_there = true, .claims = claims};
-    agreement_name(certificate.preprepare.header, certificate.preprepare.payload, top->name);
+    memcpy(top->name, name, sizeof name);
     memcpy(top->root, certificate.preprepare.payload, sizeof top->root);
     struct slot *slot = slot_have(bft, claims.seqno);
     if (!slot || !slot->executed || memcmp(slot->name, top->name, sizeof top->name) != 0) {
@@ -379,6 +405,7 @@ void restore_record(struct bft *bft, struct wm_view bytes)
 {
     struct cbor_reader reader = cbor_reader_of(bytes);
     uint64_t items, kind, view, seqno, now;
+    struct wm_view entries;
     if (!cbor_array(&reader, &items) || !cbor_uint(&reader, &kind)) {
         damaged(bft, "a record");
         return;
@@ -388,6 +415,13 @@ void restore_record(struct bft *bft, struct wm_view bytes)
     case RECORD_TOP: restore_top(bft, &reader); break;
     case RECORD_LEFT: restore_left(bft, &reader); break;
     case RECORD_ENTERED: restore_entered(bft, &reader); break;
+    case RECORD_TOP_ENTRIES:
+        if (cbor_uint(&reader, &bft->top_from) && cbor_uint(&reader, &bft->top_count) &&
+            cbor_bytes(&reader, &entries) && blob_set(&bft->top_entries, entries)) {
+            break;
+        }
+        damaged(bft, "a record");
+        break;
     case RECORD_SIGNED:
         if (cbor_uint(&reader, &view) && cbor_uint(&reader, &seqno) && cbor_uint(&reader, &now)) {
             note_signed(bft, view, seqno);

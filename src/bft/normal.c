@@ -1017,6 +1017,9 @@ void commit_slot(struct bft *bft, struct slot *slot)
     bft->app.commit(bft->app.self, &entries);
     slot->committed = slot->prepared = true;
     bft->base = slot->after;
+    if (bft->top_facts.is_there && bft->base.seqno >= bft->top_facts.claims.seqno) {
+        blob_free(&bft->top_entries); /* nobody continues less than what is committed */
+    }
     bft->progress_ns = bft->now_ns;
     for (uint32_t i = 0; i < slot->request_count; i++) {
         pool_done(&bft->pool, slot->requests[i]);

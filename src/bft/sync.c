@@ -403,6 +403,42 @@ static void slot_entries(struct bft *bft, const struct slot *slot, struct gather
     gather(all, &entries);
 }
 
+void keep_top_entries(struct bft *bft, uint64_t seqno)
+{
+    const struct agreement_top *top = &bft->top_facts;
+    const struct slot *slot = top->is_there ? slot_have(bft, top->claims.seqno) : NULL;
+    if (!slot || slot->seqno <= seqno || slot->seqno <= bft->base.seqno || !slot->executed ||
+        memcmp(slot->name, top->name, sizeof slot->name) != 0) {
+        return;
+    }
+    struct gathered *all = wm_alloc_zero(1, sizeof *all);
+    for (uint64_t s = bft->base.seqno + 1; all && s <= slot->seqno; s++) {
+        slot_entries(bft, slot_have(bft, s), all);
+    }
+    if (all && !all->failed) {
+        blob_free(&bft->top_entries);
+        bft->top_entries = (struct blob){all->bytes, all->writer.len};
+        bft->top_from = bft->base.seqno + 1;
+        bft->top_count = all->count;
+    } else if (all) { /* as if the machine that had it were lost */
+        wm_free(all->bytes);
+    }
+    wm_free(all);
+}
+
+/* The same for somebody else. */
+static void gather_top(struct bft *bft, uint64_t seqno, struct gathered *all)
+{
+    for (uint64_t s = seqno; s < bft->top_from && !all->failed; s++) {
+        all->failed = !bft->app.read(bft->app.self, s, gather, all);
+    }
+    struct cbor_reader reader = cbor_reader_of(blob_view(&bft->top_entries));
+    struct wm_view entry;
+    while (!all->failed && cbor_peek(&reader) == CBOR_BYTES && cbor_bytes(&reader, &entry)) {
+        gather_one(all, entry);
+    }
+}
+
 /* Committed batches from `seqno` on, up to one whose quorum is here, all of one configuration. */
 static void gather_committed(struct bft *bft, uint64_t seqno, struct gathered *all)
 {
@@ -464,6 +500,13 @@ void on_fetch_entries(struct bft *bft, uint32_t from, const struct peer_fetch_en
             } else if (!bft->app.read(bft->app.self, s, gather, all)) {
                 all->failed = true;
             }
+        }
+        if (end == 0 && bft->top_entries.len > 0 &&
+            memcmp(bft->top_facts.name, message->name, sizeof message->name) == 0) {
+            uint64_t first =
+                message->from_seqno < bft->top_from ? message->from_seqno : bft->top_from;
+            answer.entries.from_seqno = first;
+            gather_top(bft, first, all);
         }
         if (all->failed) {
             all->count = 0;
@@ -726,6 +769,31 @@ static bool take_entries(struct bft *bft, const struct peer_entries *message, bo
         }
     }
     return true;
+}
+
+bool take_top_entries(struct bft *bft, const struct agreement_top *top)
+{
+    if (bft->top_entries.len == 0 || bft->top_from > bft->base.seqno + 1 ||
+        memcmp(top->name, bft->top_facts.name, sizeof top->name) != 0) {
+        return false;
+    }
+    struct blob kept = bft->top_entries;
+    bft->top_entries = (struct blob){NULL, 0};
+    struct peer_entries *own = wm_alloc_zero(1, sizeof *own);
+    bool ok = own != NULL;
+    if (ok) {
+        own->from_seqno = bft->top_from;
+        own->count = bft->top_count;
+        own->entries = blob_view(&kept);
+        ok = leads_to(bft, own, top->name) && take_entries(bft, own, false);
+    }
+    wm_free(own);
+    if (bft->top_entries.len > 0) { /* it was kept again on the way */
+        blob_free(&kept);
+    } else {
+        bft->top_entries = kept;
+    }
+    return ok;
 }
 
 void on_entries(struct bft *bft, uint32_t from, const struct peer_entries *message)

@@ -63,6 +63,7 @@ void keep_top(struct bft *bft, struct slot *slot)
         halt(bft, -ENOMEM, "agreement: no memory is left for what has to be written down");
         return;
     }
+    blob_free(&bft->top_entries);
     bft->top_facts = (struct agreement_top){.is_there = true, .claims = slot->claims};
     memcpy(bft->top_facts.name, slot->name, sizeof slot->name);
     memcpy(bft->top_facts.root, slot->root, sizeof slot->root);
@@ -386,7 +387,7 @@ static bool try_new_view_in(struct bft *bft, const struct configuration *configu
     if (seqno < bft->base.seqno) {
         return false; /* not with correct ones only: what we committed would be lost */
     }
-    if (!have_batch(bft, top)) {
+    if (!have_batch(bft, top) && !take_top_entries(bft, top)) {
         fetch_prefix(bft, largest->replica, top->name);
         return false;
     }
@@ -552,6 +553,9 @@ static int enter_if_here(struct bft *bft, uint32_t from, const struct newview_en
         if (tops[i].is_there && !have_batch(bft, &tops[i]) &&
             tops[i].claims.seqno > bft->base.seqno) {
             leave_view(bft, claims.view);
+            if (take_top_entries(bft, &tops[i])) {
+                return WM_E_NOT_FOUND; /* it is here now: the next try finds it */
+            }
             fetch_prefix(bft, from, tops[i].name);
             return WM_E_NOT_FOUND;
         }

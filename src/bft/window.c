@@ -178,6 +178,7 @@ void undo_above(struct bft *bft, uint64_t seqno)
 {
     WM_ASSERT(seqno >= bft->base.seqno && seqno <= bft->tip.seqno);
     bool undo = seqno < bft->tip.seqno;
+    keep_top_entries(bft, seqno);
     for (uint64_t s = bft->tip.seqno; s > seqno; s--) {
         struct slot *slot = slot_have(bft, s);
         WM_ASSERT(slot && slot->executed && !slot->committed);
