@@ -176,7 +176,7 @@ static bool is_left(const struct speaker *speaker, uint64_t view, uint64_t seqno
 }
 
 void said_batch(struct said *said, const struct node *node, const struct glance *glance,
-                uint32_t position)
+                uint32_t position, bool committed)
 {
     struct speaker *speaker = &said->speakers[node->index];
     vote_add(said, glance->cfg, glance->view, glance->seqno, glance->name, position);
@@ -190,7 +190,7 @@ void said_batch(struct said *said, const struct node *node, const struct glance 
         }
         return;
     }
-    if (is_left(speaker, glance->view, glance->seqno)) {
+    if (!committed && is_left(speaker, glance->view, glance->seqno)) {
         contradicts(said, node, "it signs in a view that it has left", glance);
     }
     word = word_add(speaker, glance->cfg, glance->view, glance->seqno);
@@ -283,6 +283,12 @@ void said_new_view(struct said *said, const struct node *node, const struct glan
     struct begun *begun = &speaker->begun[speaker->begun_count++];
     begun->view = glance->view;
     memcpy(begun->statement, glance->statement, sizeof begun->statement);
+}
+
+bool said_signed(const struct said *said, const struct node *node, uint64_t cfg, uint64_t view,
+                 uint64_t seqno)
+{
+    return word_of(&said->speakers[node->index], cfg, view, seqno) != NULL;
 }
 
 bool said_before(const struct said *said, const struct node *node, const struct glance *glance)

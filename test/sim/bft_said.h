@@ -13,9 +13,13 @@ struct said;
 struct said *said_new(struct world *world);
 void said_free(struct said *said);
 
-/* Something signed, or a nonce, leaves; by its signer, who is at `position` of a configuration. */
+/* Something signed, or a nonce, leaves; by its signer, who is at `position` of a configuration.
+ * committed: it is about a batch of the committed ledger, which may be prepared at any time. */
 void said_batch(struct said *said, const struct node *node, const struct glance *glance,
-                uint32_t position);
+                uint32_t position, bool committed);
+/* Has it signed for this place? */
+bool said_signed(const struct said *said, const struct node *node, uint64_t cfg, uint64_t view,
+                 uint64_t seqno);
 void said_nonce(struct said *said, const struct node *node, const struct glance *glance,
                 uint32_t position, uint64_t liars, uint32_t quorum);
 void said_view_change(struct said *said, const struct node *node, const struct glance *glance);
